@@ -1,0 +1,47 @@
+# What people and CI run; `just` lists it.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+_default:
+    @just --list --unsorted
+
+# Install what the tests need beside Rust: PostgreSQL, Node.js, PgBouncer (Debian; needs root)
+setup:
+    .ci/setup
+
+# Run the whole product with nothing configured; arguments go to `dev`
+dev *arguments:
+    cargo run --release --bin parlant-server -- dev {{arguments}}
+
+# Run every Rust test
+test *arguments:
+    cargo test --workspace {{arguments}}
+
+# Check formatting and lints; warnings are errors
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Build each feature of the auth crate alone, as others link it
+features:
+    for feature in "" postgres http jwt fixture; do \
+        cargo clippy -p parlant-auth-bridge --no-default-features --features "$feature" -- -D warnings; \
+    done
+
+# Build the documentation; broken links are errors
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# Measure; `just bench api` measures one crate
+bench crate="":
+    for crate in {{ if crate == "" { "auth-bridge conversations api" } else { crate } }}; do \
+        cargo bench -p "parlant-$crate"; \
+    done
+
+# Run the end-to-end suites against the release binaries
+e2e:
+    cargo build --release --bins
+    for suite in e2e/*/run; do echo "== $suite"; "$suite"; done
+
+# Everything that has to hold before a change lands
+ci: lint features doc test e2e
