@@ -1,1 +1,91 @@
-//! Placeholder.
+//! Admits Sim's users.
+//!
+//! A request presents a [`Credential`]: Better Auth's signed cookie, the same as a bearer token, the raw token of a
+//! session, or a JWT. An [`AuthBridge`] turns it into a [`Verdict`]: valid, with the [`Identity`] and its workspaces;
+//! invalid; or unknown, when the source could not be asked. The core does no I/O and reads no environment; what asks
+//! is behind a feature each:
+//!
+//! | feature | brings |
+//! | --- | --- |
+//! | `postgres` | `DatabaseSource`: Sim's own tables, read-only |
+//! | `http` | `HttpSource`: Sim's `get-session`, asked with the caller's cookie |
+//! | `jwt` | `JwtVerifier`: JWTs by secret, public key or JWKS; users from the database |
+//! | `fixture` | Sim's tables and a demo user, for development servers and tests |
+//!
+//! ```
+//! use std::sync::Arc;
+//! use chrono::{TimeDelta, Utc};
+//! use parlant_auth_bridge::{
+//!     Answer, AuthBridge, Config, Credential, Identity, Permission, Reason, Session, SessionToken, Source, User,
+//!     Verdict, Workspace,
+//! };
+//!
+//! /// A house with one guest.
+//! struct OneGuest;
+//!
+//! impl Source for OneGuest {
+//!     fn label(&self) -> &'static str {
+//!         "one_guest"
+//!     }
+//!
+//!     fn session<'a>(&'a self, token: SessionToken<'a>) -> Answer<'a, Identity> {
+//!         Box::pin(async move {
+//!             if token.token != "letmein" {
+//!                 return Err(Reason::UnknownSession.into());
+//!             }
+//!             Ok(Identity {
+//!                 user: User {
+//!                     id: "u1".into(),
+//!                     email: "ada@example.com".into(),
+//!                     name: "Ada".into(),
+//!                     email_verified: true,
+//!                     image: None,
+//!                 },
+//!                 session: Session {
+//!                     id: "s1".into(),
+//!                     expires_at: Utc::now() + TimeDelta::hours(1),
+//!                     active_organization_id: None,
+//!                     impersonated_by: None,
+//!                 },
+//!                 workspaces: vec![Workspace { id: "w1".into(), name: "Lab".into(), permission: Permission::Write }],
+//!             })
+//!         })
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let bridge = AuthBridge::new(&Config::default(), Arc::new(OneGuest))?;
+//! match bridge.authenticate(&Credential::from_bearer("letmein")).await {
+//!     Verdict::Valid(identity) => assert!(identity.permission("w1") >= Some(Permission::Read)),
+//!     Verdict::Invalid(reason) => panic!("{reason}: answer 401"),
+//!     Verdict::Unknown(cause) => panic!("{cause}: answer 503"),
+//! }
+//! # Ok::<(), parlant_auth_bridge::ConfigError>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! To extend: a new place where sessions live is a [`Source`]; a new kind of service token is a [`Verifier`]; a new
+//! reason for refusing is a variant of [`Reason`] (and of its `ALL`).
+
+mod bridge;
+mod cache;
+mod config;
+mod credential;
+mod error;
+#[cfg(feature = "fixture")]
+pub mod fixture;
+mod identity;
+pub mod metrics;
+mod signature;
+mod source;
+mod verdict;
+
+pub use bridge::AuthBridge;
+pub use cache::Statistics;
+pub use config::Config;
+pub use credential::{Carrier, Credential};
+pub use error::ConfigError;
+pub use identity::{Identity, Permission, Session, User, Workspace};
+pub use source::{Answer, Person, SessionToken, Source, Subject, Users, Verifier};
+pub use verdict::{Cause, Reason, Refusal, Verdict};

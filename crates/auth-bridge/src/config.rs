@@ -1,0 +1,33 @@
+//! How the bridge behaves, whatever its source.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Settings of an [`AuthBridge`](crate::AuthBridge). `Default` is what the server uses when nothing is configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether verdicts are remembered (`ENABLE_CACHING`).
+    pub caching: bool,
+    /// How long a valid session is believed at most (`AUTH_CACHE_TTL`). Higher: fewer questions to the source, and a
+    /// removed member stays longer.
+    pub cache_ttl: Duration,
+    /// How many valid sessions are remembered, and, counted apart, how many refused tokens (`SESSION_CACHE_MAX_SIZE`).
+    pub cache_max_size: u64,
+    /// How long a refusal is believed (`AUTH_NEGATIVE_TTL`). Keep it short: a lifted ban waits that long.
+    pub negative_ttl: Duration,
+    /// Sim's `BETTER_AUTH_SECRET`. With it, signatures are checked here and forgeries cost the source nothing.
+    pub better_auth_secret: Option<SecretString>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            caching: true,
+            cache_ttl: Duration::from_mins(5),
+            cache_max_size: 1000,
+            negative_ttl: Duration::from_secs(2),
+            better_auth_secret: None,
+        }
+    }
+}

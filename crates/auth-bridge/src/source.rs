@@ -1,0 +1,79 @@
+//! Where sessions are looked up.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use crate::{Carrier, Identity, Refusal, Session, User, Workspace};
+
+/// The pending answer of a source.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
+
+/// A session token as a source is asked about it.
+#[derive(Clone, Copy)]
+pub struct SessionToken<'a> {
+    /// The session's token, without a signature.
+    pub token: &'a str,
+    /// `token.signature`: as it was presented, or made with the secret. `None` for a raw token without the secret.
+    pub signed: Option<&'a str>,
+    /// How it came.
+    pub carrier: Carrier,
+    /// The address of the client that presented it, where the caller told.
+    pub client: Option<IpAddr>,
+}
+
+/// A person without a session: what a JWT's subject is turned into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The user, not banned.
+    pub user: User,
+    /// The workspaces that the user may enter.
+    pub workspaces: Vec<Workspace>,
+}
+
+/// Something that knows Sim's sessions. Implement it to link the bridge to another store.
+///
+/// The rules, which the bridge relies on:
+/// - "There is no such session" is [`Refusal::Invalid`]; "I could not find out" is [`Refusal::Unknown`], and so is
+///   every answer that could mean either. An identity with its workspaces left out because they could not be read
+///   is not an answer.
+/// - It has time limits of its own: the bridge waits as long as the source does.
+/// - It does not cache.
+pub trait Source: Send + Sync {
+    /// The value of the `source` label in `parlant_auth_validations_total`.
+    fn label(&self) -> &'static str;
+
+    /// Whom the session token stands for.
+    fn session<'a>(&'a self, token: SessionToken<'a>) -> Answer<'a, Identity>;
+
+    /// Whether the answer depends on [`SessionToken::signed`] and not on the token alone. The cache must then
+    /// tell signatures apart that were not checked before.
+    fn reads_signature(&self) -> bool {
+        false
+    }
+
+    /// The same source as one that finds users by id, if it can. Without it there are no JWTs.
+    fn users(&self) -> Option<&dyn Users> {
+        None
+    }
+}
+
+/// Something that finds a user by id.
+pub trait Users: Send + Sync {
+    /// The user with that id, or [`Reason::UnknownUser`](crate::Reason), or [`Reason::Banned`](crate::Reason).
+    fn user<'a>(&'a self, user_id: &'a str) -> Answer<'a, Person>;
+}
+
+/// Something that checks JWTs.
+pub trait Verifier: Send + Sync {
+    /// Whom the token speaks for, once its signature and all its claims are checked.
+    fn verify<'a>(&'a self, token: &'a str) -> Answer<'a, Subject>;
+}
+
+/// What a checked JWT says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// `sub`: the id of a user of Sim's.
+    pub user_id: String,
+    /// The session that the token stands for.
+    pub session: Session,
+}
