@@ -1,0 +1,37 @@
+super::queries! {
+    /// Whether this transaction now is the only one that reaps.
+    TRY_REAPER_LOCK = "try_reaper_lock" [INT4]
+        "select pg_try_advisory_xact_lock($1, 0)";
+
+    /// The next workspaces after $1 that have active agents: one step in the index for each, however many agents.
+    NEXT_WORKSPACES = "next_workspaces" [TEXT, INT8]
+        "with recursive workspace (id) as (
+            (
+                select a.workspace_id from parlant_agent a
+                where a.status = 'active' and a.workspace_id > $1
+                order by a.workspace_id
+                limit 1
+            )
+            union all
+            select (
+                select a.workspace_id from parlant_agent a
+                where a.status = 'active' and a.workspace_id > workspace.id
+                order by a.workspace_id
+                limit 1
+            )
+            from workspace
+            where workspace.id is not null
+        )
+        select id from workspace where id is not null limit $2";
+
+    /// At most $2 agents of the workspace.
+    ARCHIVE_AGENTS_OF_WORKSPACE = "archive_agents_of_workspace" [TEXT, INT8]
+        "update parlant_agent set status = 'archived', version = version + 1, updated_at = now()
+        where workspace_id = $1 and status = 'active' and id in (
+            select a.id from parlant_agent a
+            where a.workspace_id = $1 and a.status = 'active'
+            order by a.id
+            limit $2
+        )
+        returning id";
+}
