@@ -1,0 +1,3 @@
+//! The helpers that other crates' tests believe in.
+
+mod databases;
