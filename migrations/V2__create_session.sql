@@ -23,8 +23,9 @@ comment on column parlant_session.user_id is 'Whose conversation it is';
 comment on column parlant_session.message_count is 'Messages so far, which is also the offset of the next one';
 
 -- Lists newest first: a user's own in a workspace, a user's own with an agent, everybody's with an agent.
-create index parlant_session_user_workspace_idx on parlant_session (user_id, workspace_id, id);
-create index parlant_session_user_agent_idx on parlant_session (user_id, agent_id, id);
+-- The user never comes first: a look-up by id and owner must not find such an index attractive.
+create index parlant_session_workspace_user_idx on parlant_session (workspace_id, user_id, id);
+create index parlant_session_agent_user_idx on parlant_session (agent_id, user_id, id);
 create index parlant_session_agent_idx on parlant_session (agent_id, id);
 
 -- The same for active ones, which are few however many have ended; also the limit per user

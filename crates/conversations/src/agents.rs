@@ -318,7 +318,7 @@ impl Conversations {
             };
             let workspace_id: &str = read("parlant_agent", &row, |row| Ok(row.try_get(0)?))?;
             transaction
-                .execute(&sql::END_SESSIONS_OF_AGENTS, &[&workspace_id, &&[id][..]])
+                .execute(&sql::END_SESSIONS_OF_AGENT, &[&workspace_id, &id])
                 .await?;
             Ok::<_, Error>(true)
         });

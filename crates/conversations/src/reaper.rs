@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::conversations::{lock, read};
 use crate::metrics::ReaperMetrics;
-use crate::sql::{agents, reaper as sql};
+use crate::sql::reaper as sql;
 
 /// Workspaces asked about at a time.
 const WORKSPACES_AT_A_TIME: usize = 500;
@@ -254,7 +254,7 @@ async fn archive_some(
         .iter()
         .map(|row| read("parlant_agent", row, |row| Ok(row.try_get(0)?)));
     let agents = agents.collect::<Result<Vec<Uuid>, Error>>()?;
-    let query = &agents::END_SESSIONS_OF_AGENTS;
+    let query = &sql::END_SESSIONS_OF_AGENTS;
     let sessions = transaction
         .execute(query, &[&workspace_id, &agents])
         .await?;

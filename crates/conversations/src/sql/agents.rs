@@ -24,9 +24,9 @@ super::queries! {
     LIST_WORKSPACE_AGENTS = "list_workspace_agents" [TEXT, UUID, INT8]
         "select ", columns!(), "
         from parlant_agent a
-        where a.workspace_id = $1 and a.status = 'active' and a.id < $2
+        where a.workspace_id = (select $1) and a.status = 'active' and a.id < (select $2)
         order by a.id desc
-        limit $3";
+        limit (select $3)";
 
     /// The newest of each workspace, of which the newest are the page. Only ids are compared; the rows of the page
     /// alone are read.
@@ -38,12 +38,12 @@ super::queries! {
             cross join lateral (
                 select a.workspace_id, a.id
                 from parlant_agent a
-                where a.workspace_id = workspace.id and a.status = 'active' and a.id < $2
+                where a.workspace_id = workspace.id and a.status = 'active' and a.id < (select $2)
                 order by a.id desc
-                limit $3
+                limit (select $3)
             ) as newest
             order by newest.id desc
-            limit $3
+            limit (select $3)
         ) as page
         join parlant_agent a on a.id = page.id and a.workspace_id = page.workspace_id
         order by page.id desc";
@@ -75,8 +75,8 @@ super::queries! {
             and (a.workspace_id = any($2) or (a.workspace_id = any($3) and a.user_id = $4))
         returning a.workspace_id";
 
-    /// Must be a statement of its own after the agents are archived: it sees the sessions whose start it waited for.
-    END_SESSIONS_OF_AGENTS = "end_sessions_of_agents" [TEXT, UUID_ARRAY]
+    /// Must be a statement of its own after the agent is archived: it sees the sessions whose start it waited for.
+    END_SESSIONS_OF_AGENT = "end_sessions_of_agent" [TEXT, UUID]
         "update parlant_session set status = 'ended'
-        where workspace_id = $1 and agent_id = any($2) and status = 'active'";
+        where workspace_id = $1 and agent_id = $2 and status = 'active'";
 }

@@ -1,4 +1,8 @@
 //! Every statement of this crate, and nothing else: one table, so that each can be explained by a test.
+//!
+//! In lists, parameters stand in a sub-select: `limit (select $3)`. That hides their values from the planner, which
+//! then has one plan for a busy workspace and a quiet one: the walk along the index that has the right order. Told the
+//! value, or a limit above the average number of rows, it prefers to collect and sort all rows of the busy one.
 
 use parlant_db_pool::Query;
 

@@ -34,4 +34,9 @@ super::queries! {
             limit $2
         )
         returning id";
+
+    /// Must be a statement of its own; see `END_SESSIONS_OF_AGENT`.
+    END_SESSIONS_OF_AGENTS = "end_sessions_of_agents" [TEXT, UUID_ARRAY]
+        "update parlant_session set status = 'ended'
+        where workspace_id = $1 and agent_id = any($2) and status = 'active'";
 }

@@ -12,26 +12,18 @@ macro_rules! visible {
     };
 }
 
-/// A page of sessions in two branches: everybody's in the workspaces $1, those of the user $3 in the workspaces $2.
-/// Each branch reads at most a page from each workspace, by ids alone; the rows of the page are read at the end.
+/// A page of sessions in two branches: everybody's, and those of the user $3. A branch takes at most a page from each of
+/// its places, by ids alone, and the rows of the page are read at the end.
 macro_rules! page {
     ($everybody:expr, $own:expr) => {
         concat!(
             "select ",
             columns!(),
-            "
-            from (
-                select newest.workspace_id, newest.id
-                from ",
+            " from (",
             $everybody,
-            "
-                union all
-                select newest.workspace_id, newest.id
-                from ",
+            " union all ",
             $own,
-            "
-                order by id desc
-                limit $5
+            " order by id desc limit (select $5)
             ) as page
             join parlant_session s on s.id = page.id and s.workspace_id = page.workspace_id
             order by page.id desc"
@@ -39,21 +31,21 @@ macro_rules! page {
     };
 }
 
-/// The newest sessions of each row of `$from` below the cursor $4 that fulfil `$condition`.
+/// The newest sessions below the cursor $4 that fulfil a condition, in each place.
 macro_rules! newest {
-    ($from:literal, $condition:literal) => {
+    ($place:literal, $condition:literal) => {
         concat!(
-            $from,
-            "
-                cross join lateral (
-                    select s.workspace_id, s.id
-                    from parlant_session s
-                    where ",
+            "select place.workspace_id, newest.id
+            from ",
+            $place,
+            " cross join lateral (
+                select s.id from parlant_session s
+                where ",
             $condition,
-            " and s.id < $4
-                    order by s.id desc
-                    limit $5
-                ) as newest"
+            " and s.id < (select $4)
+                order by s.id desc
+                limit (select $5)
+            ) as newest"
         )
     };
 }
@@ -82,45 +74,52 @@ super::queries! {
         from (values (1)) as always (present)
         left join s on true";
 
-    /// $6: any status when null.
+    /// Everybody's in the workspaces $1, own in the workspaces $2, of any status when $6 is null.
     LIST_SESSIONS = "list_sessions" [TEXT_ARRAY, TEXT_ARRAY, TEXT, UUID, INT8, TEXT]
         page!(
-            newest!("unnest($1) as workspace (id)",
-                "s.workspace_id = workspace.id and ($6 is null or s.status = $6)"),
-            newest!("unnest($2) as workspace (id)",
-                "s.workspace_id = workspace.id and s.user_id = $3 and ($6 is null or s.status = $6)")
+            newest!("unnest($1) as place (workspace_id)",
+                "s.workspace_id = place.workspace_id and ($6 is null or s.status = (select $6))"),
+            newest!("unnest($2) as place (workspace_id)",
+                "s.workspace_id = place.workspace_id and s.user_id = (select $3)
+                and ($6 is null or s.status = (select $6))")
         );
 
+    /// The same for active ones. A user has few, so its own are not looked up by workspace.
     LIST_ACTIVE_SESSIONS = "list_active_sessions" [TEXT_ARRAY, TEXT_ARRAY, TEXT, UUID, INT8]
         page!(
-            newest!("unnest($1) as workspace (id)",
-                "s.workspace_id = workspace.id and s.status = 'active'"),
-            newest!("(values ($2)) as workspaces (ids)",
-                "s.user_id = $3 and s.workspace_id = any(workspaces.ids) and s.status = 'active'")
+            newest!("unnest($1) as place (workspace_id)",
+                "s.workspace_id = place.workspace_id and s.status = 'active'"),
+            "select own.workspace_id, own.id from (
+                select s.workspace_id, s.id from parlant_session s
+                where s.user_id = (select $3) and s.workspace_id = any($2) and s.status = 'active'
+                    and s.id < (select $4)
+                order by s.id desc
+                limit (select $5)
+            ) as own"
         );
 
-    /// $6: any status when null. $7: the agent, whose workspace is the only one to look in.
+    /// The same with the agent $7. Its workspace is the only one to look in, and its sessions are all there: another
+    /// condition on the workspace would only mislead the planner, which takes the two for independent.
     LIST_AGENT_SESSIONS = "list_agent_sessions" [TEXT_ARRAY, TEXT_ARRAY, TEXT, UUID, INT8, TEXT, UUID]
         page!(
-            newest!("(select a.workspace_id from parlant_agent a
-                    where a.id = $7 and a.workspace_id = any($1)) as agent",
-                "s.agent_id = $7 and s.workspace_id = agent.workspace_id and ($6 is null or s.status = $6)"),
-            newest!("(select a.workspace_id from parlant_agent a
-                    where a.id = $7 and a.workspace_id = any($2)) as agent",
-                "s.agent_id = $7 and s.workspace_id = agent.workspace_id and s.user_id = $3
-                    and ($6 is null or s.status = $6)")
+            newest!("(select a.workspace_id, a.id from parlant_agent a
+                    where a.id = $7 and a.workspace_id = any($1)) as place",
+                "s.agent_id = place.id and ($6 is null or s.status = (select $6))"),
+            newest!("(select a.workspace_id, a.id from parlant_agent a
+                    where a.id = $7 and a.workspace_id = any($2)) as place",
+                "s.agent_id = place.id and s.user_id = (select $3) and ($6 is null or s.status = (select $6))")
         );
 
+    /// The same for active ones.
     LIST_ACTIVE_AGENT_SESSIONS = "list_active_agent_sessions"
         [TEXT_ARRAY, TEXT_ARRAY, TEXT, UUID, INT8, UUID]
         page!(
-            newest!("(select a.workspace_id from parlant_agent a
-                    where a.id = $6 and a.workspace_id = any($1)) as agent",
-                "s.agent_id = $6 and s.workspace_id = agent.workspace_id and s.status = 'active'"),
-            newest!("(select a.workspace_id from parlant_agent a
-                    where a.id = $6 and a.workspace_id = any($2)) as agent",
-                "s.agent_id = $6 and s.workspace_id = agent.workspace_id and s.user_id = $3
-                    and s.status = 'active'")
+            newest!("(select a.workspace_id, a.id from parlant_agent a
+                    where a.id = $6 and a.workspace_id = any($1)) as place",
+                "s.agent_id = place.id and s.status = 'active'"),
+            newest!("(select a.workspace_id, a.id from parlant_agent a
+                    where a.id = $6 and a.workspace_id = any($2)) as place",
+                "s.agent_id = place.id and s.user_id = (select $3) and s.status = 'active'")
         );
 
     GET_SESSION = "get_session" [UUID, TEXT_ARRAY, TEXT, TEXT_ARRAY]
