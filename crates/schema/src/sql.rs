@@ -1,0 +1,318 @@
+//! Just enough of PostgreSQL's lexical rules to count the statements of a migration and to read what they make.
+
+/// A word or a sign; comments and quoted text are left out, because nothing here asks about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// A keyword or a name; folded to lower case unless it was quoted.
+    Word(String),
+    /// Anything else that is not white space.
+    Sign(char),
+}
+
+impl Token {
+    fn is(&self, word: &str) -> bool {
+        matches!(self, Self::Word(found) if found == word)
+    }
+}
+
+/// The line that takes a file out of the transaction it would otherwise run in.
+const NO_TRANSACTION: &str = "-- no-transaction";
+
+/// Whether a migration asks to run outside of a transaction.
+pub(crate) fn is_no_transaction(sql: &str) -> bool {
+    sql.lines()
+        .next()
+        .is_some_and(|line| line.trim_end() == NO_TRANSACTION)
+}
+
+/// An index that a statement makes with `CREATE INDEX CONCURRENTLY`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConcurrentIndex {
+    /// Its name; `None` where PostgreSQL would choose one.
+    pub(crate) name: Option<String>,
+    /// Whether the statement may be run again.
+    pub(crate) if_not_exists: bool,
+}
+
+/// What `CREATE [UNIQUE] INDEX CONCURRENTLY` makes, if that is what the statement is.
+pub(crate) fn concurrent_index(statement: &[Token]) -> Option<ConcurrentIndex> {
+    let rest = after(statement, &["create"])?;
+    let rest = after(rest, &["unique"]).unwrap_or(rest);
+    let rest = after(rest, &["index", "concurrently"])?;
+    let (rest, if_not_exists) = match after(rest, &["if", "not", "exists"]) {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
+    let name = match rest.first() {
+        Some(Token::Word(word)) if word != "on" => Some(word.clone()),
+        _ => None,
+    };
+    Some(ConcurrentIndex {
+        name,
+        if_not_exists,
+    })
+}
+
+/// A table that comes or goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TableChange {
+    /// `CREATE TABLE`.
+    Made(String),
+    /// `DROP TABLE`, one for each name.
+    Dropped(Vec<String>),
+    /// `ALTER TABLE .. RENAME TO`.
+    Renamed(String, String),
+}
+
+/// What the statement does to the list of tables.
+pub(crate) fn table_change(statement: &[Token]) -> Option<TableChange> {
+    if let Some(rest) = after(statement, &["create"]) {
+        let rest = after(rest, &["unlogged"]).unwrap_or(rest);
+        let rest = after(rest, &["table"])?;
+        let rest = after(rest, &["if", "not", "exists"]).unwrap_or(rest);
+        return table_name(rest).map(|(name, _)| TableChange::Made(name));
+    }
+    if let Some(rest) = after(statement, &["drop", "table"]) {
+        let mut rest = after(rest, &["if", "exists"]).unwrap_or(rest);
+        let mut names = Vec::new();
+        while let Some((name, further)) = table_name(rest) {
+            names.push(name);
+            match further.split_first() {
+                Some((Token::Sign(','), further)) => rest = further,
+                _ => break,
+            }
+        }
+        return Some(TableChange::Dropped(names));
+    }
+    let rest = after(statement, &["alter", "table"])?;
+    let rest = after(rest, &["if", "exists"]).unwrap_or(rest);
+    let rest = after(rest, &["only"]).unwrap_or(rest);
+    let (old, rest) = table_name(rest)?;
+    let (new, _) = table_name(after(rest, &["rename", "to"])?)?;
+    Some(TableChange::Renamed(old, new))
+}
+
+/// The statement that would end or start a transaction under the runner's feet.
+pub(crate) fn transaction_control(statement: &[Token]) -> Option<&str> {
+    const WORDS: [&str; 7] = [
+        "begin", "start", "commit", "end", "rollback", "abort", "prepare",
+    ];
+    match statement.first() {
+        Some(Token::Word(word)) => WORDS.into_iter().find(|control| control == word),
+        _ => None,
+    }
+}
+
+fn after<'a>(tokens: &'a [Token], words: &[&str]) -> Option<&'a [Token]> {
+    let (head, rest) = tokens.split_at_checked(words.len())?;
+    head.iter()
+        .zip(words)
+        .all(|(token, word)| token.is(word))
+        .then_some(rest)
+}
+
+/// A table's name without its schema, and what follows it.
+fn table_name(tokens: &[Token]) -> Option<(String, &[Token])> {
+    match tokens {
+        [
+            Token::Word(_),
+            Token::Sign('.'),
+            Token::Word(name),
+            rest @ ..,
+        ]
+        | [Token::Word(name), rest @ ..] => Some((name.clone(), rest)),
+        _ => None,
+    }
+}
+
+/// Cuts a file into its statements.
+pub(crate) fn statements(sql: &str) -> Vec<Vec<Token>> {
+    let mut statements = Vec::new();
+    let mut statement = Vec::new();
+    let mut depth = 0_usize;
+    let mut rest = sql;
+    while let Some((token, further)) = next_token(rest) {
+        rest = further;
+        match token {
+            Token::Sign(';') if depth == 0 => {
+                if !statement.is_empty() {
+                    statements.push(std::mem::take(&mut statement));
+                }
+                continue;
+            }
+            Token::Sign('(') => depth += 1,
+            Token::Sign(')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        statement.push(token);
+    }
+    if !statement.is_empty() {
+        statements.push(statement);
+    }
+    statements
+}
+
+/// The next token and the text behind it; quoted text counts as a space.
+fn next_token(mut text: &str) -> Option<(Token, &str)> {
+    loop {
+        text = text.trim_start();
+        let first = text.chars().next()?;
+        if let Some(comment) = text.strip_prefix("--") {
+            text = comment.split_once('\n').map_or("", |(_, rest)| rest);
+        } else if text.starts_with("/*") {
+            text = skip_block_comment(text);
+        } else if let Some(string) = text.strip_prefix('\'') {
+            text = skip_quoted(string, '\'', false);
+        } else if let Some(string) = text
+            .strip_prefix(['e', 'E'])
+            .and_then(|rest| rest.strip_prefix('\''))
+        {
+            text = skip_quoted(string, '\'', true);
+        } else if let Some(rest) = skip_dollar_quoted(text) {
+            text = rest;
+        } else if let Some(quoted) = text.strip_prefix('"') {
+            let rest = skip_quoted(quoted, '"', false);
+            let inner = quoted.get(..quoted.len() - rest.len()).unwrap_or(quoted);
+            let inner = inner.strip_suffix('"').unwrap_or(inner);
+            return Some((Token::Word(inner.replace("\"\"", "\"")), rest));
+        } else if first.is_alphanumeric() || first == '_' {
+            let end = text
+                .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+                .unwrap_or(text.len());
+            let (word, rest) = text.split_at(end);
+            return Some((Token::Word(word.to_lowercase()), rest));
+        } else {
+            return Some((Token::Sign(first), text.get(first.len_utf8()..)?));
+        }
+    }
+}
+
+/// What follows a comment; PostgreSQL's nest.
+fn skip_block_comment(text: &str) -> &str {
+    let mut depth = 0_usize;
+    let mut rest = text;
+    loop {
+        let Some(at) = rest.find("/*").into_iter().chain(rest.find("*/")).min() else {
+            return "";
+        };
+        let (mark, further) = rest.split_at(at).1.split_at(2);
+        depth = if mark == "/*" {
+            depth + 1
+        } else {
+            depth.saturating_sub(1)
+        };
+        rest = further;
+        if depth == 0 {
+            return rest;
+        }
+    }
+}
+
+/// What follows the closing quote of a text whose opening quote is already gone. A doubled quote stands for itself.
+fn skip_quoted(text: &str, quote: char, backslashes: bool) -> &str {
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        if backslashes && character == '\\' {
+            characters.next();
+        } else if character == quote && characters.next_if(|(_, next)| *next == quote).is_none() {
+            return text.get(at + quote.len_utf8()..).unwrap_or("");
+        }
+    }
+    ""
+}
+
+/// What follows `$tag$ .. $tag$`, if the text begins with that.
+fn skip_dollar_quoted(text: &str) -> Option<&str> {
+    let (tag, _) = text.strip_prefix('$')?.split_once('$')?;
+    if tag.starts_with(|c: char| c.is_ascii_digit())
+        || !tag.chars().all(|c| c.is_alphanumeric() || c == '_')
+    {
+        return None;
+    }
+    let (mark, body) = text.split_at(tag.len() + 2);
+    Some(body.split_once(mark).map_or("", |(_, rest)| rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(sql: &str) -> Vec<TableChange> {
+        statements(sql)
+            .iter()
+            .filter_map(|statement| table_change(statement))
+            .collect()
+    }
+
+    #[test]
+    fn a_semicolon_in_quotes_comments_or_parentheses_ends_nothing() {
+        for one in [
+            "select ';'",
+            "select 'it''s; fine'",
+            r"select E'\'; still' ;",
+            "select \"a;b\" -- ; here\n",
+            "/* ; /* nested ; */ ; */ select 1;",
+            "do $$ begin; end; $$;",
+            "create function f() returns int language sql as $body$ select 1; $body$",
+            "create rule r as on insert to t do also (select 1; select 2)",
+            ";;select 1;;",
+        ] {
+            assert_eq!(statements(one).len(), 1, "{one}");
+        }
+        assert_eq!(statements("select 1; select $1; select 2").len(), 3);
+        assert!(statements("-- nothing\n/* at all").is_empty());
+    }
+
+    #[test]
+    fn names_are_read_as_postgres_reads_them() {
+        assert_eq!(
+            made("CREATE TABLE Parlant_A (x int)"),
+            [TableChange::Made("parlant_a".into())]
+        );
+        assert_eq!(
+            made("create unlogged table if not exists public.\"Parlant_B\" ()"),
+            [TableChange::Made("Parlant_B".into())]
+        );
+        assert_eq!(
+            made("drop table if exists a, public.b cascade"),
+            [TableChange::Dropped(vec!["a".into(), "b".into()])]
+        );
+        assert_eq!(
+            made("alter table if exists only public.a rename to b"),
+            [TableChange::Renamed("a".into(), "b".into())]
+        );
+        assert!(made("alter table a rename column b to c; create temp table x (); create view v as select 1").is_empty());
+    }
+
+    #[test]
+    fn a_concurrent_index_is_told_from_other_statements() {
+        let read = |sql: &str| {
+            statements(sql)
+                .first()
+                .and_then(|statement| concurrent_index(statement))
+        };
+        assert_eq!(
+            read("create unique index concurrently if not exists i on t (a)"),
+            Some(ConcurrentIndex {
+                name: Some("i".into()),
+                if_not_exists: true
+            })
+        );
+        assert_eq!(
+            read("create index concurrently on t (a)"),
+            Some(ConcurrentIndex {
+                name: None,
+                if_not_exists: false
+            })
+        );
+        assert_eq!(read("create index i on t (a)"), None);
+    }
+
+    #[test]
+    fn only_the_very_first_line_takes_a_file_out_of_its_transaction() {
+        assert!(is_no_transaction("-- no-transaction\ncreate index"));
+        assert!(is_no_transaction("-- no-transaction\r\ncreate index"));
+        assert!(!is_no_transaction("\n-- no-transaction\ncreate index"));
+        assert!(!is_no_transaction("-- no-transactions\n"));
+    }
+}
