@@ -1,0 +1,43 @@
+//! Which pages of other origins may call.
+
+use actix_cors::Cors;
+use actix_web::http::{Method, header};
+
+/// How long a browser may remember the answer to its preflight, in seconds.
+const MAX_AGE: usize = 600;
+
+/// Credentials and every method for exactly these origins. Others get no CORS headers, so that browsers withhold the
+/// answers from their pages; what they ask is not refused, since a page of our own origin names its origin as well.
+pub(crate) fn cors(origins: &[String]) -> Cors {
+    let exact = Cors::default()
+        .block_on_origin_mismatch(false)
+        .allowed_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allowed_headers([
+            header::ACCEPT.as_str(),
+            header::AUTHORIZATION.as_str(),
+            header::CONTENT_TYPE.as_str(),
+            header::IF_MATCH.as_str(),
+            "idempotency-key",
+            "last-event-id",
+            "traceparent",
+            "x-request-id",
+        ])
+        .expose_headers([
+            header::ETAG.as_str(),
+            header::LINK.as_str(),
+            header::LOCATION.as_str(),
+            header::RETRY_AFTER.as_str(),
+            "x-request-id",
+        ])
+        .supports_credentials()
+        .max_age(MAX_AGE);
+    origins
+        .iter()
+        .fold(exact, |cors, origin| cors.allowed_origin(origin))
+}

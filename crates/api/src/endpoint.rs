@@ -1,0 +1,94 @@
+use std::panic::AssertUnwindSafe;
+
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::guard::fn_guard;
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
+use futures_util::FutureExt;
+
+use crate::ApiError;
+use crate::metrics::EndpointMetrics;
+use crate::middleware::RequestContext;
+
+/// One path and the methods that it answers. Whoever mounts a path does it by this, so that its requests are logged and
+/// counted under its pattern, a panic in its handlers is answered, and other methods get 405 with `Allow`.
+pub struct Endpoint {
+    pattern: &'static str,
+    resource: Resource,
+    known: Vec<(Method, StatusCode)>,
+}
+
+impl Endpoint {
+    /// An endpoint for the route pattern, such as `/api/v1/agents/{id}`.
+    #[must_use]
+    pub fn new(pattern: &'static str) -> Self {
+        Self {
+            pattern,
+            resource: web::resource(pattern),
+            known: Vec::new(),
+        }
+    }
+
+    /// Answers `GET`, and `HEAD` by the same handler.
+    #[must_use]
+    pub fn get<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on(Method::GET, StatusCode::OK, handler.clone()).on(
+            Method::HEAD,
+            StatusCode::OK,
+            handler,
+        )
+    }
+
+    /// Answers `method`, with `success` when all is well.
+    #[must_use]
+    pub fn on<F, Args>(mut self, method: Method, success: StatusCode, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.known.push((method.clone(), success));
+        // Unlike actix's guards for methods, this one allocates nothing.
+        let route = web::route().guard(fn_guard(move |context| context.head().method == method));
+        self.resource = self.resource.route(route.to(handler));
+        self
+    }
+
+    /// Puts the endpoint into the application. Of two with patterns that match one path, the first answers.
+    pub fn mount(self, config: &mut web::ServiceConfig) {
+        let known = self.known.iter().map(|(method, status)| (method, *status));
+        let metrics = EndpointMetrics::new(self.pattern, known);
+        let methods: Vec<_> = self
+            .known
+            .iter()
+            .map(|(method, _)| method.clone())
+            .collect();
+        let refuse = web::to(move || {
+            let allow = header::Allow(methods.clone());
+            async {
+                HttpResponse::MethodNotAllowed()
+                    .insert_header(allow)
+                    .finish()
+            }
+        });
+        let resource = self.resource.default_service(refuse);
+        config.service(resource.wrap_fn(move |request, service| {
+            if let Some(context) = RequestContext::of(&request) {
+                context.route(&metrics);
+            }
+            let asked = request.request().clone();
+            AssertUnwindSafe(service.call(request))
+                .catch_unwind()
+                .map(|result| {
+                    result.unwrap_or_else(|_| {
+                        Ok(ServiceResponse::from_err(ApiError::Panicked, asked))
+                    })
+                })
+        }));
+    }
+}

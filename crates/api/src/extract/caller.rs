@@ -1,0 +1,203 @@
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::future::LocalBoxFuture;
+use parlant_auth_bridge::{Credential, Identity, Permission, Session, User, Verdict, Workspace};
+use parlant_conversations::{Actor, Class, Error};
+
+use super::conditions::IDEMPOTENCY_KEY;
+use crate::{ApiError, State};
+
+/// Who calls. To touch what belongs to a workspace, a handler asks for [`access`](Self::access) to it; to touch what
+/// the workspaces of the caller hold together, it acts [`everywhere`](Self::everywhere).
+#[derive(Debug, Clone)]
+pub struct Authenticated(Arc<Identity>);
+
+/// Who calls, if the request presents a credential at all. A bad one is refused, as by [`Authenticated`].
+#[derive(Debug, Clone)]
+pub struct MaybeAuthenticated(pub Option<Authenticated>);
+
+impl Authenticated {
+    /// The caller as a person.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.0.user
+    }
+
+    /// The sign-in that was presented.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.0.session
+    }
+
+    /// The workspaces that the caller may enter.
+    #[must_use]
+    pub fn workspaces(&self) -> &[Workspace] {
+        &self.0.workspaces
+    }
+
+    /// The caller within one workspace, with at least the permission `P` there.
+    ///
+    /// # Errors
+    /// [`ApiError::WorkspaceAccessDenied`], whether the caller may not or there is no such workspace.
+    pub fn access<P: Level>(&self, workspace_id: &str) -> Result<WorkspaceAccess<'_, P>, ApiError> {
+        let workspace = self.0.workspace(workspace_id);
+        match workspace.filter(|workspace| workspace.permission >= P::PERMISSION) {
+            Some(workspace) => {
+                in_workspace(&workspace.id);
+                Ok(WorkspaceAccess {
+                    user: &self.0.user,
+                    workspace,
+                    level: PhantomData,
+                })
+            }
+            None => Err(self.denied(workspace_id.to_owned(), P::PERMISSION)),
+        }
+    }
+
+    /// The caller in all workspaces that it may enter, with its permission in each.
+    #[must_use]
+    pub fn everywhere(&self) -> Actor<'_> {
+        Actor::from(&*self.0)
+    }
+
+    /// How a client is told that the domain refused what this caller asked.
+    pub(crate) fn failed(&self, error: Error) -> ApiError {
+        match error {
+            Error::PermissionDenied {
+                workspace_id,
+                required,
+            } => self.denied(workspace_id, required),
+            Error::AgentNotFound => ApiError::AgentNotFound,
+            Error::SessionNotFound => ApiError::SessionNotFound,
+            Error::AgentNameTaken => ApiError::AgentNameTaken,
+            Error::SessionEnded => ApiError::SessionEnded,
+            Error::VersionConflict { .. } => ApiError::VersionConflict,
+            Error::IdempotencyMismatch => {
+                ApiError::field(IDEMPOTENCY_KEY, "was used for another message")
+            }
+            Error::AgentLimit { max } | Error::SessionLimit { max } => {
+                ApiError::LimitExceeded { limit: max.into() }
+            }
+            Error::Invalid(fields) => ApiError::InvalidRequest(fields.into()),
+            error if error.class() == Class::Unavailable => ApiError::Unavailable(error.into()),
+            error => ApiError::Internal(error.into()),
+        }
+    }
+
+    fn denied(&self, workspace_id: String, required: Permission) -> ApiError {
+        ApiError::WorkspaceAccessDenied {
+            workspace_id,
+            user_id: self.0.user.id.clone(),
+            required,
+        }
+    }
+}
+
+/// Notes in the log's context which workspace the request works in.
+pub(crate) fn in_workspace(workspace_id: &str) {
+    tracing::Span::current().record("workspace_id", workspace_id);
+}
+
+/// A permission as a type.
+pub trait Level {
+    /// The permission.
+    const PERMISSION: Permission;
+}
+
+/// May look.
+#[derive(Debug, Clone, Copy)]
+pub enum Read {}
+/// May also change.
+#[derive(Debug, Clone, Copy)]
+pub enum Write {}
+/// May also manage what others made.
+#[derive(Debug, Clone, Copy)]
+pub enum Admin {}
+
+impl Level for Read {
+    const PERMISSION: Permission = Permission::Read;
+}
+impl Level for Write {
+    const PERMISSION: Permission = Permission::Write;
+}
+impl Level for Admin {
+    const PERMISSION: Permission = Permission::Admin;
+}
+
+/// Proof that the caller holds at least the permission `P` in a workspace. Only
+/// [`Authenticated::access`] makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkspaceAccess<'a, P> {
+    user: &'a User,
+    workspace: &'a Workspace,
+    level: PhantomData<P>,
+}
+
+impl<'a, P> WorkspaceAccess<'a, P> {
+    /// The workspace.
+    #[must_use]
+    pub fn workspace(&self) -> &'a Workspace {
+        self.workspace
+    }
+
+    /// The caller, confined to the workspace.
+    #[must_use]
+    pub fn actor(&self) -> Actor<'a> {
+        let grant = (self.workspace.id.as_str(), self.workspace.permission);
+        Actor::new(&self.user.id, [grant])
+    }
+}
+
+impl FromRequest for Authenticated {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = caller(request);
+        Box::pin(async move { caller.await?.ok_or(ApiError::AuthenticationRequired) })
+    }
+}
+
+impl FromRequest for MaybeAuthenticated {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = caller(request);
+        Box::pin(async move { caller.await.map(Self) })
+    }
+}
+
+fn caller(
+    request: &HttpRequest,
+) -> impl Future<Output = Result<Option<Authenticated>, ApiError>> + use<> {
+    let asked = credential(request).zip(State::of(request));
+    async move {
+        let Some((credential, state)) = asked else {
+            return Ok(None);
+        };
+        match state.auth.authenticate(&credential).await {
+            Verdict::Valid(identity) => {
+                tracing::Span::current().record("user_id", &*identity.user.id);
+                Ok(Some(Authenticated(identity)))
+            }
+            Verdict::Invalid(reason) => Err(ApiError::InvalidToken(reason)),
+            Verdict::Unknown(cause) => Err(cause.into()),
+        }
+    }
+}
+
+fn credential(request: &HttpRequest) -> Option<Credential> {
+    let headers = request.headers();
+    let values = |name| headers.get_all(name).map(header::HeaderValue::as_bytes);
+    let credential =
+        Credential::from_headers(values(header::AUTHORIZATION), values(header::COOKIE))?;
+    Some(match request.peer_addr() {
+        Some(client) => credential.with_client(client.ip()),
+        None => credential,
+    })
+}

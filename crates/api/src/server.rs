@@ -1,0 +1,49 @@
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::HttpServer;
+use actix_web::dev::Server;
+use actix_web::web::ServiceConfig;
+
+use crate::{Config, State, app};
+
+/// How long an idle connection is kept. Longer than the minute that load balancers keep theirs, or they would send
+/// requests into connections that are being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may take to read the rest of an answer that ends the connection.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves HTTP on a socket that listens already, until the [`Server`]'s handle stops it: it listens to no signals.
+/// `more` mounts further [`Endpoint`](crate::Endpoint)s; it runs once in each worker.
+///
+/// For a stop without a dropped request: [`Readiness::drain`](crate::Readiness::drain), wait until nobody sends
+/// requests any more, `handle.stop(true)`.
+///
+/// Install the metrics recorder first.
+///
+/// # Errors
+/// When the socket cannot be used.
+pub fn serve(
+    listener: TcpListener,
+    config: &Config,
+    state: State,
+    more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<Server> {
+    let cors_origins = config.cors_origins.clone();
+    let server = HttpServer::new(move || app(&state, &cors_origins).configure(&more))
+        .workers(config.workers.get())
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        // A client that closes its half has gone: nobody waits for the answer.
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(config.shutdown_grace.as_secs())
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}

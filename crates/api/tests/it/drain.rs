@@ -1,0 +1,53 @@
+//! The end of a server, without a dropped request.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use parlant_api::Endpoint;
+use parlant_test_support::database;
+use reqwest::Method;
+use tokio::net::TcpStream;
+
+use crate::house::{Options, People, Server, answer, eventually, scraped};
+
+async fn second() -> HttpResponse {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    HttpResponse::Ok().json("done")
+}
+
+#[tokio::test]
+async fn a_draining_server_says_so_and_still_answers() {
+    let database = database().await;
+    let people = People::of(&database.sim().await).await;
+    let server = Server::start(&database).await;
+    assert_eq!(server.get("/livez").await.header("connection"), "");
+    server.readiness.drain();
+    for path in ["/health", "/readyz"] {
+        let draining = server.get(path).await;
+        assert_eq!(draining.expect(503)["status"], "draining");
+        assert_eq!(draining.header("connection"), "close");
+    }
+    server.get("/livez").await.expect(200);
+    let still = server.caller(&people.ada_token).get("/api/v1/agents").await;
+    still.expect(200);
+    assert_eq!(still.header("connection"), "close");
+    assert_eq!(server.get("/nowhere").await.header("connection"), "close");
+}
+
+#[tokio::test]
+async fn a_graceful_stop_lets_requests_end_and_takes_no_new_ones() {
+    let database = database().await;
+    let mut options = Options::new(&database);
+    options.more = |config| Endpoint::new("/test/second").get(second).mount(config);
+    let server = Server::with(options).await;
+    let slow = tokio::spawn(answer(server.request(Method::GET, "/test/second")));
+    eventually("the request in flight", async || {
+        scraped(parlant_api::metrics::IN_FLIGHT, &[]) >= 1.0
+    })
+    .await;
+    server.readiness.drain();
+    server.handle.stop(true).await;
+    let slow = slow.await.unwrap();
+    assert_eq!(slow.expect(200), "done");
+    assert!(TcpStream::connect(server.address).await.is_err());
+}

@@ -1,0 +1,15 @@
+//! The application over real sockets, real sessions of Sim's and a real PostgreSQL.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed assumption is a failed test"
+)]
+
+mod bad_input;
+mod cors;
+mod drain;
+mod house;
+mod outage;
+mod requests;
+mod routes;
+mod tenancy;
