@@ -4,7 +4,7 @@ use parlant_schema::{ApplyOptions, Error, State};
 use parlant_test_support::empty_database;
 use tokio::task::JoinSet;
 
-use crate::support::{apply, column, config, history, quick, session, set, until};
+use crate::support::{Doomed, apply, column, config, history, quick, session, set, until};
 
 const FIRST: (&str, &str) = ("V1__first", "create table parlant_a (x int)");
 const SECOND: (&str, &str) = ("V2__second", "create table parlant_b (x int)");
@@ -109,21 +109,14 @@ async fn a_failing_file_leaves_nothing_of_itself_and_says_where_it_failed() {
 async fn a_run_that_dies_in_the_middle_is_continued_by_the_next() {
     let database = empty_database().await;
     let client = database.superuser().await;
-    let slow = set([
-        FIRST,
-        (
-            "V2__second",
-            "create table parlant_b (x int); select pg_sleep(600)",
-        ),
-    ]);
-    let (files, doomed) = (slow.clone(), config(&database));
-    let run = tokio::spawn(async move { files.apply(&doomed, &quick()).await });
+    let slow = "create table parlant_b (x int); select pg_sleep(600)";
+    let run = Doomed::apply(&database, set([FIRST, ("V2__second", slow)]));
     let sleeping = "select exists (select from pg_stat_activity
         where datname = current_database() and wait_event = 'PgSleep')";
     until(&client, sleeping).await;
-    // As `kill -9` does: the socket closes and nobody says goodbye.
-    run.abort();
+    run.kill();
 
+    // The server notices within a second and lets go of the lock.
     apply(&database, &set([FIRST, SECOND])).await.unwrap();
     assert_eq!(history(&client).await, ["first", "second"]);
 }

@@ -4,7 +4,7 @@ use parlant_schema::{Error, Migrations};
 use parlant_test_support::{TestDatabase, empty_database};
 use tokio_postgres::Client;
 
-use crate::support::{apply, column, config, history, quick, set, until};
+use crate::support::{Doomed, apply, column, history, set, until};
 
 const TABLE: (&str, &str) = (
     "V1__table",
@@ -25,13 +25,8 @@ async fn indexes(client: &Client) -> Vec<String> {
 }
 
 /// Starts the concurrent index, which waits for a writer, and returns once it does.
-async fn hang_in_the_index(
-    database: &TestDatabase,
-    watcher: &Client,
-) -> tokio::task::JoinHandle<Result<(), Error>> {
-    let target = config(database);
-    let run =
-        tokio::spawn(async move { set([TABLE, INDEX]).apply(&target, &quick()).await.map(drop) });
+async fn hang_in_the_index(database: &TestDatabase, watcher: &Client) -> Doomed {
+    let run = Doomed::apply(database, set([TABLE, INDEX]));
     until(
         watcher,
         "select exists (select from pg_stat_activity a join pg_locks l using (pid)
@@ -43,7 +38,7 @@ async fn hang_in_the_index(
 
 #[tokio::test]
 async fn an_index_left_invalid_by_a_killed_run_is_made_again() {
-    for kill in [true, false] {
+    for terminate in [true, false] {
         let database = empty_database().await;
         let client = database.superuser().await;
         let writer = database.superuser().await;
@@ -53,15 +48,12 @@ async fn an_index_left_invalid_by_a_killed_run_is_made_again() {
             .await
             .unwrap();
         let run = hang_in_the_index(&database, &client).await;
-        if kill {
-            // The runner dies with its connection; the server notices and gives up the statement.
-            run.abort();
-        } else {
+        if terminate {
             let end = "select pg_terminate_backend(pid) from pg_stat_activity
                 where datname = current_database() and query ilike '%create unique index%' and pid <> pg_backend_pid()";
             client.batch_execute(end).await.unwrap();
-            assert!(run.await.unwrap().is_err());
         }
+        run.kill();
         until(
             &client,
             "select not exists (select from pg_stat_activity where datname = current_database()

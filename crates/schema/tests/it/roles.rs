@@ -57,8 +57,7 @@ async fn the_server_s_role_can_do_its_work_and_nothing_else() {
         "update permissions set permission_type = 'admin'",
         "select ip_address from session",
         "select stripe_customer_id from \"user\"",
-        "select from api_key",
-        "select from verification",
+        "select from organization",
         "set role parlant_migrator",
     ] {
         assert_eq!(refused(&client, sql).await, "42501", "{sql}");

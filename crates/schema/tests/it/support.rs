@@ -71,3 +71,25 @@ pub(crate) async fn history(client: &Client) -> Vec<String> {
     )
     .await
 }
+
+/// A run with a runtime of its own, so that it can die as a process does: all at once.
+pub(crate) struct Doomed(tokio::runtime::Runtime);
+
+impl Doomed {
+    /// Starts to apply.
+    pub(crate) fn apply(database: &TestDatabase, migrations: Migrations) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let config = config(database);
+        runtime.spawn(async move { migrations.apply(&config, &quick()).await });
+        Self(runtime)
+    }
+
+    /// As after `kill -9`, the socket closes and nobody says goodbye.
+    pub(crate) fn kill(self) {
+        self.0.shutdown_background();
+    }
+}
