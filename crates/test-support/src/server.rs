@@ -104,17 +104,10 @@ impl Server {
         .await;
         run(&self.connect("sim", FULL).await, SIM_SCHEMA).await;
         run(&self.connect("postgres", FULL).await, ROLES).await;
-        let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
-        let mut files: Vec<_> = std::fs::read_dir(migrations)
-            .expect("the migrations")
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
-            .collect();
-        files.sort();
-        for file in files {
-            let sql = std::fs::read_to_string(&file).expect("a migration");
-            run(&self.connect("parlant_migrator", FULL).await, &sql).await;
-        }
+        let migrator = parlant_db_pool::Config::new(self.url("parlant_migrator", FULL));
+        parlant_schema::apply(&migrator, &parlant_schema::ApplyOptions::default())
+            .await
+            .expect("the migrations");
     }
 
     /// A connection URL; every role has the superuser's password.
