@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The bridge's migrations. See `parlant-migrate --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    parlant_migrate::run(std::env::args_os())
+}

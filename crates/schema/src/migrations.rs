@@ -99,7 +99,7 @@ impl Migrations {
                         tables.insert(name, file.version());
                     }
                     Some(TableChange::Dropped(names)) => {
-                        tables.retain(|name, _| !names.contains(name))
+                        tables.retain(|name, _| !names.contains(name));
                     }
                     Some(TableChange::Renamed(old, new)) => {
                         tables.remove(&old);

@@ -1,5 +1,6 @@
 //! Files that run outside of a transaction.
 
+use parlant_db_pool::SqlState;
 use parlant_schema::{Error, Migrations};
 use parlant_test_support::{TestDatabase, empty_database};
 use tokio_postgres::Client;
@@ -77,10 +78,7 @@ async fn an_index_that_cannot_be_made_leaves_no_invalid_one() {
     else {
         panic!("made a unique index over duplicates");
     };
-    assert_eq!(
-        cause.sqlstate.as_ref().map(|state| state.code()),
-        Some("23505")
-    );
+    assert_eq!(cause.sqlstate.as_ref().map(SqlState::code), Some("23505"));
     assert_eq!(migration.to_string(), "V2__index");
     assert_eq!(indexes(&client).await, [""; 0]);
     assert_eq!(history(&client).await, ["table"]);
