@@ -1,0 +1,96 @@
+mod database;
+mod handout;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use parlant_settings::{Settings, Variable};
+
+use crate::cli::DevArguments;
+use crate::configuration::auth;
+use crate::serve;
+
+/// Where PostgreSQL's programs are, when they are in none of the usual places.
+const PG_BIN_DIR: Variable = Variable::new(
+    "PG_BIN_DIR",
+    "Directory of PostgreSQL's programs, for `dev`; searched for when unset",
+);
+
+/// The variables that `dev` reads beside those of the server.
+pub(crate) const VARIABLES: &[Variable] = &[PG_BIN_DIR];
+
+/// Serves with everything that `serve` expects to be there, and says how to use it.
+pub(crate) fn run(mut settings: Settings, arguments: &DevArguments) -> anyhow::Result<()> {
+    let bin_dir: Option<PathBuf> = settings.optional(&PG_BIN_DIR);
+    if let Some(port) = arguments.port {
+        settings.set(&parlant_api::PORT, port.to_string());
+    }
+    // Whatever is configured for a real deployment must not be touched from here.
+    if !settings.is_set(&parlant_api::HOST) {
+        settings.set(&parlant_api::HOST, "127.0.0.1");
+    }
+    for (variable, value) in [
+        (&parlant_db_pool::SSL_MODE, "disable"),
+        (&parlant_db_pool::SSL_ROOT_CERT, ""),
+        (&auth::SOURCE, "database"),
+        (&auth::SIM_DATABASE_URL, ""),
+    ] {
+        settings.set(variable, value);
+    }
+
+    serve::runtime()?.block_on(async {
+        let data_dir = &arguments.data_dir;
+        if arguments.fresh {
+            parlant_embedded_postgres::Cluster::remove(data_dir).await?;
+        }
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(data_dir);
+        made.with_context(|| format!("cannot create {}", data_dir.display()))?;
+        let database = database::start(bin_dir.as_deref(), data_dir).await?;
+        settings.set(&parlant_db_pool::DATABASE_URL, &*database.server_url);
+        if !settings.is_set(&auth::BETTER_AUTH_SECRET) {
+            settings.set(&auth::BETTER_AUTH_SECRET, kept_secret(data_dir)?);
+        }
+
+        let server = serve::start(settings).await?;
+        let handout = handout::Handout::new(server.address(), &database);
+        write_private(&data_dir.join("dev.json"), &handout.json())?;
+        handout.print()?;
+        let outcome = server.run().await;
+        database.cluster.stop().await;
+        outcome
+    })
+}
+
+/// The secret that signs session tokens here, made once, so that a signed token of yesterday works today.
+fn kept_secret(data_dir: &Path) -> anyhow::Result<String> {
+    let path = data_dir.join("better-auth-secret");
+    match fs::read_to_string(&path) {
+        Ok(secret) => Ok(secret),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let secret = database::random_text();
+            write_private(&path, &secret)?;
+            Ok(secret)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        io::Write::write_all(&mut file, text.as_bytes())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,211 @@
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use parlant_api::{Readiness, State};
+use parlant_auth_bridge::{DatabaseSource, Source};
+use parlant_conversations::{Conversations, Reaper};
+use parlant_db_pool::{self as db_pool, Pool};
+use parlant_metrics::Exporter;
+use parlant_settings::Settings;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+
+use crate::configuration::Configuration;
+use crate::configuration::auth::Sessions;
+use crate::directory::SimDirectory;
+
+/// How long a start waits for a database that cannot be reached, before it leaves the waiting to its supervisor.
+const DATABASE_WAIT: Duration = Duration::from_secs(30);
+const DATABASE_RETRY: Duration = Duration::from_millis(500);
+/// How often Sim is asked which workspaces are gone. Nobody can reach their agents meanwhile.
+const REAPER_INTERVAL: Duration = Duration::from_hours(1);
+
+/// Serves until a signal.
+pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+    runtime()?.block_on(async { start(settings).await?.run().await })
+}
+
+/// Runs what is not a request: requests run on actix' own threads.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+}
+
+/// A server that accepts requests.
+pub(crate) struct Running {
+    address: SocketAddr,
+    server: parlant_api::Server,
+    readiness: Readiness,
+    pool: Pool,
+    /// What runs beside the requests, until it is dropped.
+    background: LocalSet,
+    _log: parlant_telemetry::Guard,
+}
+
+/// Builds everything that the settings describe and begins to serve.
+pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
+    let configuration = Configuration::from_settings(&mut settings);
+    settings.finish()?;
+    let Configuration {
+        api,
+        database,
+        auth,
+        limits,
+        telemetry,
+    } = configuration;
+    let log = parlant_telemetry::init(&telemetry)?;
+    let exporter = parlant_metrics::install()?;
+    let listener = TcpListener::bind(api.address)
+        .with_context(|| format!("cannot listen on {}", api.address))?;
+    let address = listener.local_addr()?;
+    verify_schema(&database).await?;
+
+    let pool = Pool::new(&database)?;
+    let readiness = Readiness::new();
+    let background = LocalSet::new();
+    background.spawn_local(keep_up(exporter));
+    background.spawn_local(parlant_api::probe_database(database, readiness.clone()));
+    let source: Arc<dyn Source> = match &auth.sessions {
+        Sessions::Http(source) => source
+            .clone()
+            .context("AUTH_SOURCE=http without a source")?,
+        Sessions::Database(elsewhere) => {
+            let sim = elsewhere
+                .as_deref()
+                .map_or_else(|| Ok(pool.clone()), Pool::new)?;
+            let directory = SimDirectory(DatabaseSource::new(sim.clone()));
+            background.spawn_local(Reaper::new(pool.clone(), directory).run(REAPER_INTERVAL));
+            Arc::new(DatabaseSource::new(sim))
+        }
+    };
+    let state = State {
+        auth: auth.bridge(source)?,
+        conversations: Conversations::new(pool.clone(), limits),
+        readiness: readiness.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let server = parlant_api::serve(listener, &api, state, |_| {})?;
+    tracing::info!(version = env!("PARLANT_VERSION"), %address, "Serving");
+    Ok(Running {
+        address,
+        server,
+        readiness,
+        pool,
+        background,
+        _log: log,
+    })
+}
+
+impl Running {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until SIGTERM or SIGINT, then lets requests under way end, for as long as `SHUTDOWN_GRACE`. A second
+    /// signal ends them at once.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let Self {
+            mut server,
+            readiness,
+            pool,
+            background,
+            _log,
+            ..
+        } = self;
+        background
+            .run_until(serve_until_signalled(&mut server, &readiness))
+            .await?;
+        drop(background);
+        pool.close().await;
+        tracing::info!("Stopped");
+        Ok(())
+    }
+}
+
+async fn serve_until_signalled(
+    server: &mut parlant_api::Server,
+    readiness: &Readiness,
+) -> anyhow::Result<()> {
+    let handle = server.handle();
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        ended = &mut *server => {
+            ended.context("the server ended")?;
+            anyhow::bail!("the server ended without being asked to");
+        }
+        name = signals.next() => tracing::info!(signal = name, "Stopping"),
+    }
+    readiness.drain();
+    let stopped = handle.stop(true);
+    tokio::select! {
+        ended = &mut *server => ended.context("the server ended")?,
+        () = stopped => {}
+        name = signals.next() => {
+            tracing::warn!(signal = name, "Stopping at once");
+            handle.stop(false).await;
+        }
+    }
+    Ok(())
+}
+
+/// The signals that stop the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Refuses a schema that this version was not built for. Waits a while for a database that is still starting.
+async fn verify_schema(database: &db_pool::Config) -> anyhow::Result<()> {
+    let deadline = Instant::now() + DATABASE_WAIT;
+    let client = loop {
+        match db_pool::connect(database).await {
+            Ok(client) => break client,
+            Err(error)
+                if error.class() == db_pool::Class::Transient && Instant::now() < deadline =>
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Waiting for the database"
+                );
+                sleep(DATABASE_RETRY).await;
+            }
+            Err(error) => return Err(error).context("cannot reach the database"),
+        }
+    };
+    parlant_schema::verify(&client)
+        .await
+        .context("the schema does not fit this version; see `parlant-migrate status`")?;
+    Ok(())
+}
+
+async fn keep_up(exporter: Exporter) {
+    let mut ticks = tokio::time::interval(parlant_metrics::UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        exporter.upkeep();
+    }
+}

@@ -1,0 +1,6 @@
+//! The server as its users see it, and the rules that hold for the whole workspace.
+
+#![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
+
+mod house;
+mod reference;
