@@ -1,6 +1,5 @@
 use std::{
     fs::Metadata,
-    io,
     os::unix::{fs::MetadataExt, process::CommandExt},
     path::Path,
     process::{Command, Stdio},
@@ -8,7 +7,7 @@ use std::{
 
 use crate::Error;
 
-/// The unprivileged account that a cluster runs as when its owner is root.
+/// Whom a cluster belongs to and runs as. Never root: PostgreSQL refuses to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) uid: u32,
@@ -16,45 +15,64 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// For a new cluster: `None` for an ordinary user, who runs it himself; else `postgres` or `nobody`.
-    pub(crate) fn for_new_cluster() -> Result<Option<Self>, Error> {
+    /// For a new cluster: ourselves, or as root `postgres` or else `nobody`.
+    pub(crate) fn for_new_cluster() -> Result<Self, Error> {
         if !is_root() {
-            return Ok(None);
+            return Ok(Self::own());
         }
         ["postgres", "nobody"]
             .into_iter()
             .find_map(look_up)
-            .map(Some)
             .ok_or(Error::NoAccount)
     }
 
-    /// For a cluster that exists: the account that owns it, when that is somebody else and we are root.
-    pub(crate) fn owner_of(home: &Metadata) -> Option<Self> {
-        is_root().then_some(Self {
-            uid: home.uid(),
-            gid: home.gid(),
-        })
-    }
-
-    /// Whether the account can enter `dir`: tried, because modes alone do not tell (ACLs, mounts).
-    pub(crate) fn reaches(self, dir: &Path) -> io::Result<bool> {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", ":"])
-            .current_dir(dir)
-            .stdin(Stdio::null())
-            .env_clear();
-        self.drop_privileges(&mut command);
-        match command.status() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
-            Err(error) => Err(error),
+    /// For a cluster that exists: as root whoever owns it.
+    pub(crate) fn for_existing(home: &Metadata) -> Self {
+        if is_root() {
+            Self {
+                uid: home.uid(),
+                gid: home.gid(),
+            }
+        } else {
+            Self::own()
         }
     }
 
-    /// The command will run as this account. The standard library clears the supplementary groups, too.
-    pub(crate) fn drop_privileges(self, command: &mut Command) {
-        command.uid(self.uid).gid(self.gid);
+    fn own() -> Self {
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        Self {
+            uid: uid.as_raw(),
+            gid: gid.as_raw(),
+        }
+    }
+
+    /// Whether the account can enter `dir`.
+    pub(crate) fn enters(self, dir: &Path) -> bool {
+        self.finds_true(dir, "test -x .")
+    }
+
+    /// Whether the account can make and remove entries in `dir`.
+    pub(crate) fn writes(self, dir: &Path) -> bool {
+        self.finds_true(dir, "test -x . && test -w .")
+    }
+
+    /// Asks by trying, because modes alone do not tell (access lists, read-only mounts).
+    fn finds_true(self, dir: &Path, condition: &str) -> bool {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", condition]).current_dir(dir).env_clear();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.apply(&mut command);
+        command.status().is_ok_and(|status| status.success())
+    }
+
+    /// Makes the command run as this account. The standard library clears supplementary groups, too.
+    pub(crate) fn apply(self, command: &mut Command) {
+        if is_root() {
+            command.uid(self.uid).gid(self.gid);
+        }
     }
 }
 
@@ -62,7 +80,7 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Asks `id`, which knows every source of accounts that the system is configured for.
+/// Asks `id`, which knows every source of accounts that the system is configured with.
 fn look_up(name: &str) -> Option<Account> {
     let id = |flag| -> Option<u32> {
         let output = Command::new("id")

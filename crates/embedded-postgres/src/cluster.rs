@@ -1,6 +1,5 @@
 use std::{
-    fmt, fs,
-    io::{self, ErrorKind},
+    env, fmt,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
@@ -12,92 +11,95 @@ use tokio_postgres::{NoTls, error::SqlState};
 use crate::{
     Error, Installation, Options,
     account::Account,
-    home::{Home, postmaster_pid},
+    home::{Request, postmaster_pid},
     lock::Lock,
+    memory::Memory,
     supervisor::{Launch, Supervisor, socket_dir},
 };
 
-/// The superuser that every cluster of ours has.
+/// The superuser that every cluster has.
 const SUPERUSER: &str = "postgres";
 
-/// A first start takes one or two seconds, crash recovery of a busy database some more.
+/// A first start takes a second or two; the recovery of a busy database some more.
 const START_PATIENCE: Duration = Duration::from_mins(2);
 
-/// A server that refuses the password this long is ours and has another one.
+/// A server that refuses the password this long is not starting; it has another one.
 const PASSWORD_PATIENCE: Duration = Duration::from_secs(5);
 
-/// One connection attempt; a server that recovers may accept and stay silent.
+/// For one connection attempt: a server that recovers may accept and stay silent.
 const KNOCK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Between connection attempts.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How often another free port is tried when somebody else was faster.
+/// How many free ports are tried when others are faster to take them.
 const PORT_ATTEMPTS: u32 = 5;
 
-/// A running private PostgreSQL. Dropping it orders it to stop; [`Cluster::stop`] also waits for that.
+/// A running private PostgreSQL.
+///
+/// Dropping it orders PostgreSQL to stop, and so does the end of this process, whatever ends it.
+/// [`Cluster::stop`] also waits until it is gone.
 pub struct Cluster {
     supervisor: Supervisor,
     sockets: PathBuf,
     port: u16,
     password: String,
     pid: u32,
-    // The last field, so that it is given up after the order to stop has gone out.
-    #[expect(dead_code, reason = "held, never looked at")]
-    ownership: Option<Lock>,
-}
-
-/// What a cluster that stays has kept from its last run, or a new one is born with.
-struct Memory {
-    password: String,
-    port: Option<u16>,
+    /// Stays with a persistent cluster, and is given up after the order to stop.
+    _request: Option<Request>,
 }
 
 impl Cluster {
     /// Starts a cluster, making it first if it is not there.
     ///
-    /// A persistent one whose former owner was killed is waited for and then recovered; one that
-    /// another live process owns is refused, as sharing it would let the first owner's end take it
-    /// away from the second.
+    /// A persistent cluster whose former owner was killed is waited for and recovered. One that another
+    /// live process owns is refused instead of shared: the end of its owner would take it away from us.
     ///
     /// # Errors
-    /// See [`Error`]; the message of a failed start has the end of PostgreSQL's log in it.
+    /// See [`Error`]. A failed start reports the end of PostgreSQL's log.
     pub async fn start(installation: &Installation, options: Options) -> Result<Self, Error> {
-        match &options.data_dir {
-            Some(dir) => Self::start_persistent(installation, &options, dir).await,
-            None => Self::start_temporary(installation, &options).await,
-        }
+        let cluster = match &options.data_dir {
+            Some(dir) => Self::start_persistent(installation, &options, dir).await?,
+            None => Self::start_temporary(installation, &options).await?,
+        };
+        tracing::debug!(
+            version = installation.major_version(),
+            port = cluster.port,
+            pid = cluster.pid,
+            "private PostgreSQL started"
+        );
+        Ok(cluster)
     }
 
     async fn start_persistent(
         installation: &Installation,
         options: &Options,
-        requested: &Path,
+        dir: &Path,
     ) -> Result<Self, Error> {
-        let home = Home::settle(requested).await?;
-        let ownership = home.take_ownership().await?;
-        let mut attempt = 0;
+        let request = Request::make(dir).await?;
+        let home = request.home().await?;
+        let mut attempts = 0;
         loop {
-            attempt += 1;
+            attempts += 1;
             let lock = home.wait_for_former().await?;
-            let memory = Memory::recall(home.dir(), installation)?;
-            let port = memory.port.filter(|port| attempt == 1 && is_free(*port));
-            let attempted = Attempt {
+            let memory = Memory::recall(&home.dir, installation)?;
+            let kept_port = memory.as_ref().and_then(|memory| memory.port);
+            let attempt = Attempt {
                 installation,
                 options,
-                account: home.account(),
-                home: home.dir(),
-                password: memory.password,
-                port: port.map_or_else(free_port, Ok)?,
+                account: home.account,
+                home: &home.dir,
+                password: memory.map_or_else(new_password, |memory| memory.password),
+                port: choose_port(kept_port.filter(|_| attempts == 1))?,
             };
-            match attempted.run(Some(lock)).await {
-                Ok(cluster) => {
-                    return Ok(Self {
-                        ownership: Some(ownership),
+            match attempt.run(Some(lock)).await {
+                Err(error) if attempts < PORT_ATTEMPTS && lost_the_port(&error) => {}
+                outcome => {
+                    return outcome.map(|cluster| Self {
+                        _request: Some(request),
                         ..cluster
                     });
                 }
-                Err(Failure::LostThePort(_)) if attempt < PORT_ATTEMPTS => {}
-                Err(failure) => return Err(failure.into()),
             }
         }
     }
@@ -107,43 +109,43 @@ impl Cluster {
         options: &Options,
     ) -> Result<Self, Error> {
         let account = Account::for_new_cluster()?;
-        let mut places = vec![
-            std::env::temp_dir(),
-            PathBuf::from("/tmp"),
-            PathBuf::from("/var/tmp"),
-        ];
-        let mut attempt = 0;
+        // The account itself makes the directory, so that it can remove it when we are gone.
+        let places = [env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
+        let place = places.into_iter().find(|place| account.writes(place));
+        let place = place.ok_or(Error::NoTemporaryPlace { uid: account.uid })?;
+        let mut attempts = 0;
         loop {
-            attempt += 1;
-            let home = places[0].join(format!("parlant-postgres-{:016x}", rand::random::<u64>()));
-            let attempted = Attempt {
+            attempts += 1;
+            let home = place.join(format!("parlant-postgres-{:016x}", rand::random::<u64>()));
+            let attempt = Attempt {
                 installation,
                 options,
                 account,
                 home: &home,
                 password: new_password(),
-                port: free_port()?,
+                port: choose_port(None)?,
             };
-            match attempted.run(None).await {
-                Ok(cluster) => return Ok(cluster),
-                Err(Failure::NoDirectory(_)) if places.len() > 1 => drop(places.remove(0)),
-                Err(Failure::LostThePort(_)) if attempt < PORT_ATTEMPTS => {}
-                Err(failure) => return Err(failure.into()),
+            match attempt.run(None).await {
+                Err(error) if attempts < PORT_ATTEMPTS && lost_the_port(&error) => {}
+                outcome => return outcome,
             }
         }
     }
 
-    /// Removes the cluster in `data_dir` and all its data, wherever it is. Without one nothing happens.
+    /// Removes the cluster in `data_dir` and all its data, wherever it was put. Without one nothing happens.
     ///
     /// # Errors
     /// [`Error::InUse`] when a live process owns it.
     pub async fn remove(data_dir: impl AsRef<Path>) -> Result<(), Error> {
-        let Some(home) = Home::find(data_dir.as_ref())? else {
+        let Some(request) = Request::find(data_dir.as_ref()).await? else {
             return Ok(());
         };
-        let _owner = home.take_ownership().await?;
-        let _lock = home.wait_for_former().await?;
-        home.remove()
+        let Some(home) = request.existing_home()? else {
+            return Ok(());
+        };
+        let _running = home.wait_for_former().await?;
+        home.remove()?;
+        request.forget()
     }
 
     /// A connection URL for the superuser, over TCP, with the password in it.
@@ -159,18 +161,19 @@ impl Cluster {
             })
             .collect();
         format!(
-            "postgresql://{SUPERUSER}:{}@127.0.0.1:{}/{name}",
-            self.password, self.port
+            "postgresql://{SUPERUSER}:{}@{}/{name}",
+            self.password,
+            self.address()
         )
     }
 
-    /// Where it listens: always on 127.0.0.1.
+    /// Where it listens: on 127.0.0.1. A persistent cluster keeps its port while nobody else takes it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
-    /// The directory of its unix socket, for a `host` that begins with `/`.
+    /// The directory of its unix socket, for clients that take one as host.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
         &self.sockets
@@ -194,11 +197,11 @@ impl Cluster {
         self.pid
     }
 
-    /// Stops it (open connections are cut, committed data are safe) and waits until it is gone,
-    /// at most 40 seconds.
+    /// Stops it and waits until it is gone, at most 40 seconds. Open connections are cut, committed
+    /// data are kept.
     pub async fn stop(mut self) {
         if self.supervisor.stop().await.is_none() {
-            tracing::warn!(pid = self.pid, "PostgreSQL is still stopping");
+            tracing::warn!(pid = self.pid, "private PostgreSQL is still stopping");
         }
     }
 }
@@ -212,37 +215,33 @@ impl fmt::Debug for Cluster {
     }
 }
 
-/// One attempt to start, with one port.
+/// One attempt to start, on one port.
 struct Attempt<'a> {
     installation: &'a Installation,
     options: &'a Options,
-    account: Option<Account>,
+    account: Account,
     home: &'a Path,
     password: String,
     port: u16,
 }
 
-/// Why an attempt failed: two reasons have a remedy.
-enum Failure {
-    LostThePort(Error),
-    NoDirectory(Error),
-    Final(Error),
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::LostThePort(error) | Failure::NoDirectory(error) | Failure::Final(error) => {
-                error
-            }
-        }
-    }
+/// What a connection attempt tells.
+enum Answer {
+    Welcome,
+    Refused,
+    NotYet,
 }
 
 impl Attempt<'_> {
-    async fn run(self, lock: Option<Lock>) -> Result<Cluster, Failure> {
+    async fn run(self, lock: Option<Lock>) -> Result<Cluster, Error> {
+        if !self.account.enters(self.installation.bin_dir()) {
+            return Err(Error::Unreachable {
+                bin_dir: self.installation.bin_dir().to_owned(),
+                uid: self.account.uid,
+            });
+        }
         let sockets = socket_dir(self.home);
-        let launch = Launch {
+        let mut supervisor = Supervisor::start(Launch {
             installation: self.installation,
             account: self.account,
             home: self.home,
@@ -252,65 +251,54 @@ impl Attempt<'_> {
             port: self.port,
             settings: &self.options.settings,
             password: &self.password,
-            lock: lock.map(Lock::into_file),
-        };
-        let mut supervisor = launch.start().map_err(Failure::Final)?;
+            lock,
+        })?;
         let pid = self.until_ready(&mut supervisor).await?;
+        let (port, password) = (self.port, self.password);
         Ok(Cluster {
             supervisor,
             sockets,
-            port: self.port,
-            password: self.password,
+            port,
+            password,
             pid,
-            ownership: None,
+            _request: None,
         })
     }
 
-    /// Waits until the server lets us in; the password proves that it is ours.
-    async fn until_ready(&self, supervisor: &mut Supervisor) -> Result<u32, Failure> {
+    /// Waits until the server lets us in; that the password is right proves that it is ours.
+    async fn until_ready(&self, supervisor: &mut Supervisor) -> Result<u32, Error> {
         let dir = self.home.to_owned();
         let started = Instant::now();
-        let mut refused_since = None;
+        let mut refused: Option<Instant> = None;
         loop {
-            if let Some(ended) = supervisor.ended() {
-                let (lost, no_directory) = (ended.lost_the_port(), ended.no_directory);
-                let error = Error::Start {
-                    dir,
-                    log: ended.log,
-                };
-                return Err(match (lost, no_directory) {
-                    (true, _) => Failure::LostThePort(error),
-                    (_, true) => Failure::NoDirectory(error),
-                    _ => Failure::Final(error),
-                });
+            if let Some(log) = supervisor.ended() {
+                return Err(Error::Start { dir, log });
             }
             match self.knock().await {
                 Answer::Welcome => {
-                    if let Some(pid) = postmaster_pid(&self.home.join("data")) {
+                    if let Some(pid) = postmaster_pid(&dir.join("data")) {
                         return Ok(pid);
                     }
                 }
-                Answer::Refused => {
-                    if refused_since.get_or_insert_with(Instant::now).elapsed() > PASSWORD_PATIENCE
-                    {
-                        let path = self.home.join("password");
-                        let problem = "the server refuses it".to_owned();
-                        return Err(Failure::Final(Error::Password { path, problem }));
-                    }
+                // For a moment it may be somebody else's server, while ours finds the port taken.
+                Answer::Refused
+                    if refused.get_or_insert_with(Instant::now).elapsed() > PASSWORD_PATIENCE =>
+                {
+                    let problem = "the server refuses it".to_owned();
+                    return Err(Error::Password {
+                        path: dir.join("password"),
+                        problem,
+                    });
                 }
-                Answer::NotYet => {}
+                Answer::Refused | Answer::NotYet => {}
             }
             if started.elapsed() > START_PATIENCE {
-                let log = supervisor
-                    .stop()
-                    .await
-                    .map(|ended| ended.log)
-                    .unwrap_or_default();
-                return Err(Failure::Final(Error::TimedOut {
+                let log = supervisor.stop().await.unwrap_or_default();
+                return Err(Error::TimedOut {
                     dir,
                     waited: START_PATIENCE,
                     log,
-                }));
+                });
             }
             sleep(PAUSE).await;
         }
@@ -338,67 +326,19 @@ impl Attempt<'_> {
     }
 }
 
-/// What a connection attempt tells.
-enum Answer {
-    Welcome,
-    Refused,
-    NotYet,
-}
-
-impl Memory {
-    /// Reads what the last run left; a cluster that was never finished is as good as none.
-    fn recall(home: &Path, installation: &Installation) -> Result<Self, Error> {
-        let version = home.join("data/PG_VERSION");
-        let data = match fs::read_to_string(&version) {
-            Ok(text) => text.trim().parse().unwrap_or(0),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(Self {
-                    password: new_password(),
-                    port: None,
-                });
-            }
-            Err(error) => return Err(Error::io("read", &version)(error)),
-        };
-        if data != installation.major_version() {
-            return Err(Error::OtherMajor {
-                dir: home.to_owned(),
-                data,
-                installed: installation.major_version(),
-                bin_dir: installation.bin_dir().to_owned(),
-            });
-        }
-        let path = home.join("password");
-        match fs::read_to_string(&path) {
-            Ok(password) => {
-                let port = fs::read_to_string(home.join("port"))
-                    .ok()
-                    .and_then(|text| text.trim().parse().ok());
-                Ok(Self {
-                    password: password.trim().to_owned(),
-                    port,
-                })
-            }
-            Err(error) => Err(Error::Password {
-                path,
-                problem: error.to_string(),
-            }),
-        }
-    }
-}
-
 fn new_password() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+/// The wanted port if it is free, else any free one. Somebody may still be faster than PostgreSQL.
+fn choose_port(wanted: Option<u16>) -> Result<u16, Error> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port))?.local_addr();
+    let kept = wanted.and_then(|port| bind(port).ok());
+    let address = kept.map_or_else(|| bind(0), Ok);
+    address.map(|address| address.port()).map_err(Error::NoPort)
 }
 
-fn free_port() -> Result<u16, Error> {
-    let bind = || -> io::Result<u16> {
-        Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port())
-    };
-    bind().map_err(Error::io("find a free port on", Path::new("127.0.0.1")))
+/// Somebody was faster.
+fn lost_the_port(error: &Error) -> bool {
+    matches!(error, Error::Start { log, .. } if log.contains("could not create any TCP/IP sockets"))
 }

@@ -17,6 +17,30 @@ pub enum Error {
     )]
     NoAccount,
 
+    /// The account that the cluster runs as cannot run the programs.
+    #[error(
+        "PostgreSQL runs as user {uid}, who cannot enter {}; give that user access (chmod o+x on it and \
+         the directories above it), or set PG_BIN_DIR to another installation",
+        bin_dir.display()
+    )]
+    Unreachable {
+        /// Where the programs are.
+        bin_dir: PathBuf,
+        /// The account's user id.
+        uid: u32,
+    },
+
+    /// There is nowhere to put a temporary cluster.
+    #[error("user {uid} may write neither in TMPDIR nor in /tmp nor in /var/tmp")]
+    NoTemporaryPlace {
+        /// The user id of the account that the cluster would run as.
+        uid: u32,
+    },
+
+    /// No port of the loopback interface could be had.
+    #[error("no free port on 127.0.0.1: {0}")]
+    NoPort(#[source] io::Error),
+
     /// Another live process owns the cluster.
     #[error(
         "the PostgreSQL cluster in {} is in use by {}; stop that one first or choose another directory",
@@ -42,7 +66,7 @@ pub enum Error {
         dir: PathBuf,
         /// How long it was waited for.
         waited: Duration,
-        /// The postmaster according to `postmaster.pid`.
+        /// Its postmaster, where it could be told.
         pid: Option<u32>,
     },
 

@@ -1,209 +1,154 @@
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, Metadata, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown, symlink},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown, symlink},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::{
+    fs::OFlags,
+    process::{Pid, Signal, kill_process},
+};
 
 use crate::{
     Error,
     account::{Account, is_root},
-    lock::{self, Lock},
+    lock::Lock,
 };
 
 /// The name inside the requested directory: the cluster itself, or a symlink to where it went.
 const ENTRY: &str = "cluster";
 
-/// Where clusters go whose requested place their account cannot reach.
+/// Where clusters go whose account cannot reach the requested directory.
 const ELSEWHERE: &str = "/var/tmp";
 
-/// Another owner is given this long: covers the instant in which a child that was just being
-/// started by a former owner still holds its files.
+/// How long to wait for another owner: just enough for the moment in which a child that it was
+/// starting when it was killed still holds its files.
 const OWNER_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The supervisor of a killed owner needs at most 30 s and a bit to end its PostgreSQL.
-const CLUSTER_PATIENCE: Duration = Duration::from_secs(45);
+/// The supervisor of a killed owner ends its PostgreSQL within 30 s and a little.
+const FORMER_PATIENCE: Duration = Duration::from_secs(45);
 
-/// The directory of a cluster that stays: `data`, `password`, `log`, `sockets`, `port` and two locks.
+/// The directory that a persistent cluster was requested in, owned by this process.
 #[derive(Debug)]
-pub(crate) struct Home {
-    /// As the caller named it, made absolute; for messages.
-    requested: PathBuf,
+pub(crate) struct Request {
     dir: PathBuf,
-    account: Option<Account>,
+    /// Held as long as the request is.
+    _owner: Lock,
 }
 
-impl Home {
-    /// Finds or makes the home of the cluster that was requested in `requested`.
-    pub(crate) async fn settle(requested: &Path) -> Result<Self, Error> {
-        let requested = std::path::absolute(requested).map_err(Error::io("find", requested))?;
+/// Where a persistent cluster is: the directory with `data`, `password`, `port`, `log`, `sockets`
+/// and `running.lock`.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) dir: PathBuf,
+    pub(crate) account: Account,
+}
+
+/// Whose number is in `postmaster.pid`.
+enum Named {
+    /// The postmaster's of these data.
+    Postmaster(u32),
+    /// Nobody's, or that of somebody who got it later.
+    Nobody,
+    /// Cannot be told, or there is none.
+    Unknown,
+}
+
+impl Request {
+    /// Makes the directory if it is missing, and this process the owner of the cluster in it.
+    pub(crate) async fn make(dir: &Path) -> Result<Self, Error> {
         // As root the cluster's account must be able to walk through.
         let mode = if is_root() { 0o711 } else { 0o700 };
         DirBuilder::new()
             .recursive(true)
             .mode(mode)
-            .create(&requested)
-            .map_err(Error::io("create", &requested))?;
-        let requested = requested
-            .canonicalize()
-            .map_err(Error::io("find", &requested))?;
-        if let Some(home) = Self::existing(&requested)? {
-            return Ok(home);
-        }
-        let account = Account::for_new_cluster()?;
-        let entry = requested.join(ENTRY);
-        match account {
-            Some(account)
-                if !account
-                    .reaches(&requested)
-                    .map_err(Error::io("enter", &requested))? =>
-            {
-                let dir = elsewhere(&requested);
-                let home = Self {
-                    requested,
-                    dir,
-                    account: Some(account),
-                };
-                home.discard_leftover().await?;
-                home.make_directory()?;
-                symlink(&home.dir, &entry).map_err(Error::io("create", &entry))?;
-                Ok(home)
-            }
-            account => {
-                let home = Self {
-                    requested,
-                    dir: entry,
-                    account,
-                };
-                home.make_directory()?;
-                Ok(home)
-            }
+            .create(dir)
+            .map_err(Error::io("create", dir))?;
+        Self::own(dir.canonicalize().map_err(Error::io("find", dir))?).await
+    }
+
+    /// The same for a directory that may not be there.
+    pub(crate) async fn find(dir: &Path) -> Result<Option<Self>, Error> {
+        match dir.canonicalize() {
+            Ok(dir) => Self::own(dir).await.map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("find", dir)(error)),
         }
     }
 
-    /// The home that a former start made, checked before anything in it is believed.
-    fn existing(requested: &Path) -> Result<Option<Self>, Error> {
-        let entry = requested.join(ENTRY);
+    async fn own(dir: PathBuf) -> Result<Self, Error> {
+        let meta = fs::metadata(&dir).map_err(Error::io("examine", &dir))?;
+        let mut owner = Lock::open(dir.join("owner.lock"), Account::for_existing(&meta))?;
+        if !owner.take(OWNER_PATIENCE).await? {
+            return Err(Error::InUse {
+                dir,
+                owner: owner.signature(),
+            });
+        }
+        owner.sign()?;
+        Ok(Self { dir, _owner: owner })
+    }
+
+    /// The home of the cluster, made if it is missing.
+    pub(crate) async fn home(&self) -> Result<Home, Error> {
+        if let Some(home) = self.existing_home()? {
+            return Ok(home);
+        }
+        let account = Account::for_new_cluster()?;
+        let entry = self.dir.join(ENTRY);
+        if account.enters(&self.dir) {
+            let home = Home {
+                dir: entry,
+                account,
+            };
+            home.create()?;
+            return Ok(home);
+        }
+        let home = Home {
+            dir: elsewhere(&self.dir),
+            account,
+        };
+        home.discard_leftover().await?;
+        home.create()?;
+        symlink(&home.dir, &entry).map_err(Error::io("create", &entry))?;
+        tracing::info!(requested = %self.dir.display(), dir = %home.dir.display(),
+            "the cluster's account cannot reach the requested directory; the cluster is elsewhere");
+        Ok(home)
+    }
+
+    /// The home that an earlier start made, checked before anything in it is believed.
+    pub(crate) fn existing_home(&self) -> Result<Option<Home>, Error> {
+        let entry = self.dir.join(ENTRY);
         let dir = match entry.canonicalize() {
             Ok(dir) => dir,
+            // A symlink to what is no more is no home either.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A symlink to what is no more is no home either.
-                return match fs::remove_file(&entry) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        Err(Error::io("remove", &entry)(error))
-                    }
-                    _ => Ok(None),
-                };
+                return self.forget().map(|()| None);
             }
             Err(error) => return Err(Error::io("find", &entry)(error)),
         };
         let meta = fs::metadata(&dir).map_err(Error::io("examine", &dir))?;
-        let account = Account::owner_of(&meta);
-        check(&dir, &meta, account)?;
-        Ok(Some(Self {
-            requested: requested.to_owned(),
-            dir,
-            account,
-        }))
-    }
-
-    fn make_directory(&self) -> Result<(), Error> {
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&self.dir)
-            .map_err(Error::io("create", &self.dir))?;
-        let Some(account) = self.account else {
-            return Ok(());
-        };
-        let give = || {
-            let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY;
-            let dir: File = OpenOptions::new()
-                .read(true)
-                .custom_flags(flags.bits().cast_signed())
-                .open(&self.dir)?;
-            fchown(dir, Some(account.uid), Some(account.gid))
-        };
-        give().map_err(Error::io("change the owner of", &self.dir))
-    }
-
-    /// What stands at the place elsewhere without a note in the requested directory: that directory
-    /// was removed by hand, and with it, as its owner sees it, the data.
-    async fn discard_leftover(&self) -> Result<(), Error> {
-        let meta = match fs::symlink_metadata(&self.dir) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Error::io("examine", &self.dir)(error)),
-        };
-        // Ours before it was handed over, when a start was killed in between.
-        let account = if meta.uid() == 0 { None } else { self.account };
-        check(&self.dir, &meta, account)?;
-        let _owner = self.take_ownership().await?;
-        let _cluster = self.wait_for_former().await?;
-        fs::remove_dir_all(&self.dir).map_err(Error::io("remove", &self.dir))
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    pub(crate) fn account(&self) -> Option<Account> {
-        self.account
-    }
-
-    /// Makes this process the one owner of the cluster.
-    pub(crate) async fn take_ownership(&self) -> Result<Lock, Error> {
-        let path = self.dir.join("owner.lock");
-        let lock = Lock::take(&path, self.account, OWNER_PATIENCE).await?;
-        let Some(mut lock) = lock else {
-            return Err(Error::InUse {
-                dir: self.requested.clone(),
-                owner: lock::signature(&path),
-            });
-        };
-        lock.sign(&path)?;
-        Ok(lock)
-    }
-
-    /// Waits until nothing of a former owner's PostgreSQL runs any more, and takes the lock that the
-    /// next one will hold. Call it as the owner.
-    pub(crate) async fn wait_for_former(&self) -> Result<Lock, Error> {
-        let path = self.dir.join("cluster.lock");
-        if let Some(lock) = Lock::take(&path, self.account, Duration::ZERO).await? {
-            return Ok(lock);
+        if meta.uid() == 0 && fs::remove_dir(&dir).is_ok() {
+            // Empty and not yet given to its account: somebody was killed at that very moment.
+            return Ok(None);
         }
-        // Usually its supervisor is at work already; this is for the case that it was killed, too.
-        let postmaster = self.former_postmaster();
-        if let Some(pid) = postmaster {
-            tracing::info!(
-                pid = pid.as_raw_nonzero(),
-                "waiting for the PostgreSQL of a former owner to stop"
-            );
-            let _ = kill_process(pid, Signal::INT);
+        let account = Account::for_existing(&meta);
+        if account.uid == 0 {
+            let problem = "it belongs to root, and PostgreSQL refuses to run as root".to_owned();
+            return Err(Error::Untrusted { path: dir, problem });
         }
-        let lock = Lock::take(&path, self.account, CLUSTER_PATIENCE).await?;
-        lock.ok_or_else(|| Error::StillRunning {
-            dir: self.dir.clone(),
-            waited: CLUSTER_PATIENCE,
-            pid: postmaster.map(|pid| pid.as_raw_nonzero().get().unsigned_abs()),
-        })
+        check(&dir, &meta, account.uid)?;
+        Ok(Some(Home { dir, account }))
     }
 
-    /// The process in `postmaster.pid`, when it really is the postmaster of these data: its working
-    /// directory is the data directory. Where that cannot be told, nobody is named.
-    fn former_postmaster(&self) -> Option<Pid> {
-        let data = self.dir.join("data");
-        let pid = postmaster_pid(&data).and_then(|pid| Pid::from_raw(pid.cast_signed()))?;
-        let its_directory = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).ok()?;
-        (its_directory == data && test_kill_process(pid).is_ok()).then_some(pid)
-    }
-
-    /// Removes the cluster and all its data. Call it as the owner, with nothing running.
-    pub(crate) fn remove(&self) -> Result<(), Error> {
-        fs::remove_dir_all(&self.dir).map_err(Error::io("remove", &self.dir))?;
-        let entry = self.requested.join(ENTRY);
+    /// Removes the symlink to a home elsewhere, if there is one.
+    pub(crate) fn forget(&self) -> Result<(), Error> {
+        let entry = self.dir.join(ENTRY);
         match fs::remove_file(&entry) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io("remove", &entry)(error))
@@ -211,18 +156,101 @@ impl Home {
             _ => Ok(()),
         }
     }
+}
 
-    /// Opens the home without making one.
-    pub(crate) fn find(requested: &Path) -> Result<Option<Self>, Error> {
-        match requested.canonicalize() {
-            Ok(requested) => Self::existing(&requested),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("find", requested)(error)),
+impl Home {
+    fn create(&self) -> Result<(), Error> {
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&self.dir)
+            .map_err(Error::io("create", &self.dir))?;
+        let give = || {
+            // By its handle: between the two calls somebody else might have changed the name.
+            let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
+            let dir = OpenOptions::new()
+                .read(true)
+                .custom_flags(flags)
+                .open(&self.dir)?;
+            fchown(dir, Some(self.account.uid), Some(self.account.gid))
+        };
+        if is_root() {
+            give().map_err(Error::io("hand over", &self.dir))
+        } else {
+            Ok(())
         }
+    }
+
+    /// A cluster elsewhere that no request points to: the requested directory was removed by hand,
+    /// and with it, as its owner sees it, the data.
+    async fn discard_leftover(&self) -> Result<(), Error> {
+        let meta = match fs::symlink_metadata(&self.dir) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::io("examine", &self.dir)(error)),
+        };
+        // Root's when it was not yet given to its account.
+        check(
+            &self.dir,
+            &meta,
+            if meta.uid() == 0 { 0 } else { self.account.uid },
+        )?;
+        let _running = self.wait_for_former().await?;
+        self.remove()
+    }
+
+    /// Waits until nothing of a former owner's PostgreSQL runs any more, and takes the lock that
+    /// every process of the next one will hold.
+    pub(crate) async fn wait_for_former(&self) -> Result<Lock, Error> {
+        let lock = Lock::open(self.dir.join("running.lock"), self.account)?;
+        if !lock.take(Duration::ZERO).await? {
+            // Its supervisor is at work already, unless that was killed, too.
+            let pid = match self.named() {
+                Named::Postmaster(pid) => Some(pid),
+                Named::Nobody | Named::Unknown => None,
+            };
+            tracing::info!(pid, dir = %self.dir.display(), "waiting for the PostgreSQL of a former owner to stop");
+            if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+                let _ = kill_process(pid, Signal::INT);
+            }
+            if !lock.take(FORMER_PATIENCE).await? {
+                let (dir, waited) = (self.dir.clone(), FORMER_PATIENCE);
+                return Err(Error::StillRunning { dir, waited, pid });
+            }
+        }
+        if let Named::Nobody = self.named() {
+            let pid_file = self.dir.join("data/postmaster.pid");
+            fs::remove_file(&pid_file).map_err(Error::io("remove", &pid_file))?;
+        }
+        Ok(lock)
+    }
+
+    /// A postmaster works in its data directory, which tells it from others. PostgreSQL itself only asks
+    /// whether there is a process of that number, and would be kept from starting by one that got it
+    /// later, or by a killed one whose exit status nobody collects, as in a container without an init.
+    fn named(&self) -> Named {
+        let data = self.dir.join("data");
+        let Some(pid) = postmaster_pid(&data) else {
+            return Named::Unknown;
+        };
+        match fs::read_link(format!("/proc/{pid}/cwd")) {
+            Ok(dir) if dir == data => Named::Postmaster(pid),
+            Ok(_) => Named::Nobody,
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && Path::new("/proc/self").exists() =>
+            {
+                Named::Nobody
+            }
+            Err(_) => Named::Unknown,
+        }
+    }
+
+    /// Removes the cluster with all its data. Nothing may run.
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        fs::remove_dir_all(&self.dir).map_err(Error::io("remove", &self.dir))
     }
 }
 
-/// The first line of `postmaster.pid`.
+/// The postmaster's process id, as it wrote it into its data directory.
 pub(crate) fn postmaster_pid(data: &Path) -> Option<u32> {
     fs::read_to_string(data.join("postmaster.pid"))
         .ok()?
@@ -233,20 +261,14 @@ pub(crate) fn postmaster_pid(data: &Path) -> Option<u32> {
         .ok()
 }
 
-/// A database is only put where its account alone can read and write.
-fn check(dir: &Path, meta: &fs::Metadata, account: Option<Account>) -> Result<(), Error> {
-    let expected = account.map_or_else(
-        || rustix::process::geteuid().as_raw(),
-        |account| account.uid,
-    );
+/// A database is only kept where its account alone can read and write.
+fn check(dir: &Path, meta: &Metadata, uid: u32) -> Result<(), Error> {
     let problem = if !meta.is_dir() {
         "it is not a directory".to_owned()
-    } else if meta.uid() != expected {
-        format!("it belongs to user {}, not to user {expected}", meta.uid())
+    } else if meta.uid() != uid {
+        format!("it belongs to user {}, not to user {uid}", meta.uid())
     } else if meta.mode() & 0o077 != 0 {
         format!("its mode is {:o} instead of 700", meta.mode() & 0o7777)
-    } else if account.is_some_and(|account| account.uid == 0) {
-        "it belongs to root, and PostgreSQL refuses to run as root".to_owned()
     } else {
         return Ok(());
     };
@@ -256,10 +278,9 @@ fn check(dir: &Path, meta: &fs::Metadata, account: Option<Account>) -> Result<()
     })
 }
 
-/// The same place for the same request, so that a start finds what another one left.
+/// The same place for the same request, so that a start finds what an earlier one left.
 fn elsewhere(requested: &Path) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    // FNV-1a: stable over versions of the standard library, which its own hasher is not.
+    // FNV-1a, which stays the same, unlike the standard library's hash.
     let hash = requested
         .as_os_str()
         .as_bytes()

@@ -121,7 +121,7 @@ fn candidates(path: Option<&OsStr>, root: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = path
         .map(|path| {
             env::split_paths(path)
-                .filter(|dir| is_executable(&dir.join("postgres")))
+                .filter(|dir| dir.is_absolute() && is_executable(&dir.join("postgres")))
                 .collect()
         })
         .unwrap_or_default();

@@ -18,6 +18,7 @@ mod error;
 mod home;
 mod installation;
 mod lock;
+mod memory;
 mod not_found;
 mod options;
 mod supervisor;

@@ -1,40 +1,43 @@
 use std::{
     env,
-    fs::File,
+    ffi::OsString,
     io::{Read, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    thread,
     time::Duration,
 };
 
+use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio::time::{Instant, sleep};
 
-use crate::{Error, account::Account, installation::Installation};
+use crate::{Error, Installation, account::Account, lock::Lock};
 
-/// The shell script that starts PostgreSQL and ends it when we end.
+/// The shell script that starts PostgreSQL, and ends it when we end.
 const SCRIPT: &str = include_str!("supervise.sh");
 
-/// What the script says when it could not make a temporary directory.
-const NO_DIRECTORY: i32 = 3;
-
-/// The script gives PostgreSQL 30 s before it kills it.
+/// The script kills what does not stop within 30 s.
 const STOP_PATIENCE: Duration = Duration::from_secs(40);
 
+/// How often to look whether it has ended.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Variables that PostgreSQL's programs keep; all others (our secrets among them) stay with us.
-const KEPT_VARIABLES: [&str; 4] = [
+/// The variables that PostgreSQL's programs need. All others, our secrets among them, stay with us.
+const PASSED_ON: [&str; 4] = [
     "PATH",
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
     "DYLD_FALLBACK_LIBRARY_PATH",
 ];
 
-/// One run of PostgreSQL.
+/// The longest path of a unix socket that every system takes (macOS; Linux takes 107 bytes).
+const SOCKET_PATH_MAX: usize = 103;
+
+/// Everything that one run of PostgreSQL needs to know.
 pub(crate) struct Launch<'a> {
     pub(crate) installation: &'a Installation,
-    pub(crate) account: Option<Account>,
+    pub(crate) account: Account,
     pub(crate) home: &'a Path,
     pub(crate) sockets: &'a Path,
     pub(crate) temporary: bool,
@@ -42,121 +45,76 @@ pub(crate) struct Launch<'a> {
     pub(crate) port: u16,
     pub(crate) settings: &'a [(String, String)],
     pub(crate) password: &'a str,
-    /// Held as long as anything of this run lives.
-    pub(crate) lock: Option<File>,
+    /// Held as long as any process of the run lives.
+    pub(crate) lock: Option<Lock>,
 }
 
-/// The running script: alive as long as its PostgreSQL is.
+/// A running script: alive as long as its PostgreSQL is.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     child: Child,
-    /// Closing it, or dying, is the order to stop.
+    /// Closing it is the order to stop; the kernel does so when we are killed.
     leash: Option<ChildStdin>,
 }
 
-/// How a supervisor ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    /// The end of PostgreSQL's log.
-    pub(crate) log: String,
-    /// The temporary directory could not be made where it was wanted.
-    pub(crate) no_directory: bool,
-}
-
-impl Ended {
-    /// Another process was given the port between our choice and PostgreSQL's use of it.
-    pub(crate) fn lost_the_port(&self) -> bool {
-        self.log.contains("could not create any TCP/IP sockets")
-    }
-}
-
-impl Launch<'_> {
-    pub(crate) fn start(self) -> Result<Supervisor, Error> {
+impl Supervisor {
+    pub(crate) fn start(launch: Launch<'_>) -> Result<Self, Error> {
         let yes_or_no = |value| if value { "yes" } else { "no" };
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", SCRIPT, "parlant-postgres"])
-            .arg(self.installation.bin_dir())
-            .arg(self.home)
-            .arg(self.sockets)
-            .args([yes_or_no(self.temporary), yes_or_no(self.durable)])
-            .arg(self.port.to_string())
+            .arg(launch.installation.bin_dir())
+            .arg(launch.home)
+            .arg(launch.sockets)
+            .args([yes_or_no(launch.temporary), yes_or_no(launch.durable)])
+            .arg(launch.port.to_string());
+        for (name, value) in own_settings(launch.durable) {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        for (name, value) in launch.settings {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        command
             .env_clear()
-            .envs(kept_variables())
+            .envs(passed_on())
             .env("LC_ALL", "C")
             .current_dir("/")
-            // Its own group: what a terminal sends to ours (Ctrl-C) must not stop it before us.
+            // A group of its own: Ctrl-C in a terminal must not stop it before us.
             .process_group(0)
             .stdin(Stdio::piped())
-            .stdout(self.lock.map_or_else(Stdio::null, Stdio::from))
+            .stdout(
+                launch
+                    .lock
+                    .map_or_else(Stdio::null, |lock| Stdio::from(lock.into_file())),
+            )
             .stderr(Stdio::piped());
-        for (name, value) in own_settings(self.durable) {
-            command.arg("-c").arg(format!("{name}={value}"));
-        }
-        for (name, value) in self.settings {
-            command.arg("-c").arg(format!("{name}={value}"));
-        }
-        if let Some(account) = self.account {
-            account.drop_privileges(&mut command);
-        }
+        launch.account.apply(&mut command);
         let mut child = command
             .spawn()
             .map_err(Error::io("run", Path::new("/bin/sh")))?;
         let mut leash = child.stdin.take();
         if let Some(leash) = &mut leash {
-            // A script that is gone already says why when it is asked for its end.
-            let _ = writeln!(leash, "{}", self.password);
+            // If the script is gone already, its end says why.
+            let _ = writeln!(leash, "{}", launch.password);
         }
-        Ok(Supervisor { child, leash })
+        Ok(Self { child, leash })
     }
-}
 
-/// What every cluster of ours is configured with.
-fn own_settings(durable: bool) -> Vec<(&'static str, &'static str)> {
-    let mut settings = vec![
-        ("listen_addresses", "127.0.0.1"),
-        ("unix_socket_permissions", "0700"),
-        ("timezone", "UTC"),
-        ("log_timezone", "UTC"),
-        ("logging_collector", "off"),
-        ("log_destination", "stderr"),
-    ];
-    if !durable {
-        settings.extend([
-            ("fsync", "off"),
-            ("synchronous_commit", "off"),
-            ("full_page_writes", "off"),
-        ]);
-    }
-    settings
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "these belong to the system, not to our settings"
-)]
-fn kept_variables() -> impl Iterator<Item = (&'static str, std::ffi::OsString)> {
-    KEPT_VARIABLES
-        .into_iter()
-        .filter_map(|name| Some((name, env::var_os(name)?)))
-}
-
-impl Supervisor {
-    /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Option<Ended> {
-        let status = self.child.try_wait().ok().flatten()?;
+    /// The end of PostgreSQL's log, if the run has ended.
+    pub(crate) fn ended(&mut self) -> Option<String> {
+        // An error means that there is nothing to wait for: ended and collected by somebody else.
+        if let Ok(None) = self.child.try_wait() {
+            return None;
+        }
         let mut log = Vec::new();
         if let Some(mut stderr) = self.child.stderr.take() {
             let _ = stderr.read_to_end(&mut log);
         }
-        Some(Ended {
-            log: String::from_utf8_lossy(&log).trim_end().to_owned(),
-            no_directory: status.code() == Some(NO_DIRECTORY),
-        })
+        Some(String::from_utf8_lossy(&log).trim_end().to_owned())
     }
 
-    /// Stops PostgreSQL and waits until it is gone.
-    pub(crate) async fn stop(&mut self) -> Option<Ended> {
+    /// Stops PostgreSQL and waits until it is gone; the end of its log, or `None` if that took too long.
+    pub(crate) async fn stop(&mut self) -> Option<String> {
         self.leash = None;
         let deadline = Instant::now() + STOP_PATIENCE;
         loop {
@@ -169,33 +127,70 @@ impl Supervisor {
 }
 
 impl Drop for Supervisor {
-    /// The order to stop; it is carried out without us.
+    /// Gives the order to stop, which is carried out without us.
     fn drop(&mut self) {
         self.leash = None;
+        let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) else {
+            return;
+        };
         if let Ok(None) = self.child.try_wait() {
-            reap(self.child.id());
+            // Somebody must collect the exit status, or a zombie stays as long as we live.
+            let collect = move || waitpid(Some(pid), WaitOptions::empty());
+            let _ = thread::Builder::new()
+                .name("postgres-reaper".to_owned())
+                .spawn(collect);
         }
     }
 }
 
-/// Collects the exit status of a child that ends later, so that no zombie stays.
-fn reap(pid: u32) {
-    let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) else {
-        return;
-    };
-    std::thread::spawn(move || {
-        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
-    });
+/// What every cluster is configured with; the caller's settings come later and win.
+fn own_settings(durable: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let always = [
+        ("listen_addresses", "127.0.0.1"),
+        ("unix_socket_permissions", "0700"),
+        ("timezone", "UTC"),
+        ("log_timezone", "UTC"),
+        ("log_destination", "stderr"),
+        ("logging_collector", "off"),
+    ];
+    let fast = [
+        ("fsync", "off"),
+        ("synchronous_commit", "off"),
+        ("full_page_writes", "off"),
+    ];
+    always
+        .into_iter()
+        .chain(fast.into_iter().filter(move |_| !durable))
 }
 
-/// The longest path of a unix socket: 107 bytes and a zero on Linux, 103 on macOS.
-const SOCKET_PATH_MAX: usize = 103;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these are the system's, not settings of ours"
+)]
+fn passed_on() -> impl Iterator<Item = (&'static str, OsString)> {
+    PASSED_ON
+        .into_iter()
+        .filter_map(|name| Some((name, env::var_os(name)?)))
+}
 
-/// Where the unix sockets of the cluster in `home` go: inside, or in a short place of their own.
+/// Where the unix socket of the cluster in `home` goes: inside, or where the path is short enough.
 pub(crate) fn socket_dir(home: &Path) -> PathBuf {
     let inside = home.join("sockets");
-    if inside.join(".s.PGSQL.65535.lock").as_os_str().len() <= SOCKET_PATH_MAX {
+    if inside.join(".s.PGSQL.65535").as_os_str().len() <= SOCKET_PATH_MAX {
         return inside;
     }
     Path::new("/tmp").join(format!("parlant-{:016x}", rand::random::<u64>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_leave_the_home_when_their_path_would_be_too_long() {
+        let short = Path::new("/home/ada/project/.parlant/cluster");
+        assert_eq!(socket_dir(short), short.join("sockets"));
+        let long = Path::new("/").join("d".repeat(90));
+        assert!(socket_dir(&long).starts_with("/tmp"));
+    }
 }

@@ -1,0 +1,43 @@
+use std::{fs, io, path::Path};
+
+use crate::{Error, Installation};
+
+/// What a persistent cluster kept from its last run.
+pub(crate) struct Memory {
+    /// The superuser's.
+    pub(crate) password: String,
+    /// Taken again if it is free, so that yesterday's URL works today.
+    pub(crate) port: Option<u16>,
+}
+
+impl Memory {
+    /// Reads it, and sees to it that the binaries fit the data. `None`: there are no data yet.
+    pub(crate) fn recall(home: &Path, installation: &Installation) -> Result<Option<Self>, Error> {
+        let version = home.join("data/PG_VERSION");
+        let data = match fs::read_to_string(&version) {
+            Ok(text) => text.trim().parse().unwrap_or(0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", &version)(error)),
+        };
+        if data != installation.major_version() {
+            return Err(Error::OtherMajor {
+                dir: home.to_owned(),
+                data,
+                installed: installation.major_version(),
+                bin_dir: installation.bin_dir().to_owned(),
+            });
+        }
+        let path = home.join("password");
+        let password = fs::read_to_string(&path)
+            .map_err(|error| Error::Password {
+                path,
+                problem: error.to_string(),
+            })?
+            .trim()
+            .to_owned();
+        let port = fs::read_to_string(home.join("port"))
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        Ok(Some(Self { password, port }))
+    }
+}
