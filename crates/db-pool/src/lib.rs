@@ -30,7 +30,7 @@
 //!
 //! # How to extend
 //! A connection parameter: `parameters.rs`. A setting: a field of [`Config`] and an entry of [`VARIABLES`]. A rule of
-//! TLS trust: `verifier.rs`. No table's name belongs in this crate.
+//! TLS trust: `tls/`. No table's name belongs in this crate.
 
 mod config;
 mod connect;
@@ -48,7 +48,6 @@ mod target;
 mod tls;
 mod transaction;
 mod trust;
-mod verifier;
 
 pub use config::{
     COMMAND_TIMEOUT, CONNECTION_TIMEOUT, Config, DATABASE_URL, POOL_MAX_OVERFLOW, POOL_SIZE,

@@ -14,7 +14,6 @@ use tokio_postgres::types::ToSql;
 
 use crate::connection::Connection;
 use crate::shared::{OnDemand, Shared};
-use crate::statement::Failure;
 use crate::{Config, ConfigError, Error, Query, reserve};
 
 /// How often idle connections are looked through and the gauges set.
@@ -159,8 +158,9 @@ impl Pool {
         query: &'static Query,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        self.once(async |connection: &Connection| connection.rows(query, params).await)
-            .await
+        let mut rows = Vec::new();
+        self.run(query, params, &mut rows, usize::MAX).await?;
+        Ok(rows)
     }
 
     /// Runs one statement and returns its row, if it has one.
@@ -172,8 +172,12 @@ impl Pool {
         query: &'static Query,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, Error> {
-        self.once(async |connection: &Connection| connection.row(query, params).await)
-            .await
+        let mut rows = Vec::new();
+        self.run(query, params, &mut rows, 2).await?;
+        if rows.len() > 1 {
+            return Err(Error::rows(query));
+        }
+        Ok(rows.pop())
     }
 
     /// Runs one statement and returns its row.
@@ -199,22 +203,26 @@ impl Pool {
         query: &'static Query,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, Error> {
-        self.once(async |connection: &Connection| connection.count(query, params).await)
-            .await
+        self.run(query, params, &mut Vec::new(), 0).await
     }
 
-    async fn once<T>(
+    /// Runs a statement, on a second connection when it certainly did not run on the first. Not generic over what it
+    /// runs: the future of an `AsyncFn` that borrows is not `Send` enough for callers that box it.
+    async fn run(
         &self,
-        run: impl AsyncFn(&Connection) -> Result<T, Failure>,
-    ) -> Result<T, Error> {
+        query: &'static Query,
+        params: &[&(dyn ToSql + Sync)],
+        rows: &mut Vec<Row>,
+        keep: usize,
+    ) -> Result<u64, Error> {
         let connection = self.get().await?;
-        match run(&connection).await {
+        match connection.run(query, params, rows, keep).await {
             Err(failure) if failure.never_ran => {
                 drop(connection);
                 let connection = self.get().await?;
-                run(&connection).await.map_err(Failure::into)
+                Ok(connection.run(query, params, rows, keep).await?)
             }
-            result => result.map_err(Failure::into),
+            result => Ok(result?),
         }
     }
 

@@ -86,7 +86,7 @@ impl Connection {
     }
 
     /// Keeps up to `keep` rows, and returns how many were touched.
-    async fn run(
+    pub(crate) async fn run(
         &self,
         query: &Query,
         params: &[&(dyn ToSql + Sync)],

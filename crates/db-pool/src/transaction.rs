@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -21,11 +22,14 @@ pub struct TransactionOptions {
     pub read_only: bool,
 }
 
-/// A transaction under way, lent to the closure given to [`Pool::transaction`].
-pub struct Transaction {
+/// A transaction under way, given to the closure of [`Pool::transaction`] and of use only until that returns.
+pub struct Transaction(Arc<State>);
+
+struct State {
     connection: Connection,
     failed: AtomicBool,
     conflict: AtomicBool,
+    ended: AtomicBool,
 }
 
 impl Pool {
@@ -54,9 +58,10 @@ impl Pool {
     /// # Errors
     /// Those of `work`; of [`Pool::get`]; [`Error::CommitUnknown`] when the connection is lost during the commit,
     /// which is never tried again; [`Error::Aborted`] when `work` succeeds in spite of a failed statement.
-    pub async fn transaction<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
+    pub async fn transaction<T, E, F, R>(&self, name: &'static str, work: F) -> Result<T, E>
     where
-        F: AsyncFn(&Transaction) -> Result<T, E>,
+        F: Fn(Transaction) -> R,
+        R: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
         self.transaction_with(name, TransactionOptions::default(), work)
@@ -64,14 +69,15 @@ impl Pool {
     }
 
     /// [`transaction`](Self::transaction) with another isolation level or read-only.
-    pub async fn transaction_with<T, E, F>(
+    pub async fn transaction_with<T, E, F, R>(
         &self,
         name: &'static str,
         options: TransactionOptions,
         work: F,
     ) -> Result<T, E>
     where
-        F: AsyncFn(&Transaction) -> Result<T, E>,
+        F: Fn(Transaction) -> R,
+        R: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
         let mut attempt = 1;
@@ -89,23 +95,25 @@ impl Pool {
         }
     }
 
-    async fn attempt<T, E, F>(
+    async fn attempt<T, E, F, R>(
         &self,
         options: TransactionOptions,
         work: &F,
     ) -> Result<T, Unfinished<E>>
     where
-        F: AsyncFn(&Transaction) -> Result<T, E>,
+        F: Fn(Transaction) -> R,
+        R: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
         let connection = self.get().await.map_err(Unfinished::last)?;
-        let transaction = Transaction::begin(connection, options)
+        let transaction = State::begin(connection, options)
             .await
             .map_err(|error| Unfinished {
                 retry: matches!(error, Error::ConnectionLost(_)),
                 error: error.into(),
             })?;
-        let result = work(&transaction).await;
+        let result = work(Transaction(Arc::clone(&transaction))).await;
+        transaction.ended.store(true, Ordering::Relaxed);
         let conflict = transaction.conflict.load(Ordering::Relaxed);
         let failed = transaction.failed.load(Ordering::Relaxed);
         match result {
@@ -141,8 +149,11 @@ impl<E: From<Error>> Unfinished<E> {
     }
 }
 
-impl Transaction {
-    async fn begin(connection: Connection, options: TransactionOptions) -> Result<Self, Error> {
+impl State {
+    async fn begin(
+        connection: Connection,
+        options: TransactionOptions,
+    ) -> Result<Arc<Self>, Error> {
         let isolation = match options.isolation {
             None | Some(IsolationLevel::ReadCommitted) => "read committed",
             Some(IsolationLevel::RepeatableRead) => "repeatable read",
@@ -173,17 +184,18 @@ impl Transaction {
             .read_only
             .store(options.read_only, Ordering::Relaxed);
         connection.command(&sql).await?;
-        Ok(Self {
+        Ok(Arc::new(Self {
             connection,
             failed: AtomicBool::new(false),
             conflict: AtomicBool::new(false),
-        })
+            ended: AtomicBool::new(false),
+        }))
     }
 
-    async fn commit(self) -> Result<(), Error> {
+    async fn commit(&self) -> Result<(), Error> {
         match self.connection.command("commit").await {
             Ok(()) => {
-                self.ended();
+                self.finished();
                 Ok(())
             }
             Err(failure) => Err(match failure.error {
@@ -191,7 +203,7 @@ impl Transaction {
                 lost @ Error::ConnectionLost(_) => Error::CommitUnknown(Some(Box::new(lost))),
                 Error::StatementTimeout => Error::CommitUnknown(None),
                 refused => {
-                    self.ended();
+                    self.finished();
                     refused
                 }
             }),
@@ -199,25 +211,35 @@ impl Transaction {
     }
 
     /// As well as it can be done: what fails here is rolled back by the server when the connection closes.
-    async fn roll_back(self) {
+    async fn roll_back(&self) {
         if self.connection.command("rollback").await.is_ok() {
-            self.ended();
+            self.finished();
         }
     }
 
-    fn ended(&self) {
+    fn finished(&self) {
         self.connection
             .use_
             .in_transaction
             .store(false, Ordering::Relaxed);
     }
+}
 
-    fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+impl Transaction {
+    async fn run<'a, T, R: Future<Output = Result<T, Error>>>(
+        &'a self,
+        statement: impl FnOnce(&'a Connection) -> R,
+    ) -> Result<T, Error> {
+        let state = &*self.0;
+        if state.ended.load(Ordering::Relaxed) {
+            return Err(Error::Aborted);
+        }
+        let result = statement(&state.connection).await;
         if let Err(error) = &result {
-            let stale = self.connection.shared().prepared && error.is_stale_statement();
-            self.failed.store(true, Ordering::Relaxed);
-            self.conflict
-                .fetch_or(stale || error.is_conflict(), Ordering::Relaxed);
+            let outdated = state.connection.shared().prepared && error.is_stale_statement();
+            state.failed.store(true, Ordering::Relaxed);
+            let conflict = outdated || error.is_conflict();
+            state.conflict.fetch_or(conflict, Ordering::Relaxed);
         }
         result
     }
@@ -228,7 +250,7 @@ impl Transaction {
         query: &'static Query,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        self.note(self.connection.query(query, params).await)
+        self.run(|connection| connection.query(query, params)).await
     }
 
     /// Runs one statement and returns its row, if it has one.
@@ -240,7 +262,8 @@ impl Transaction {
         query: &'static Query,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, Error> {
-        self.note(self.connection.query_opt(query, params).await)
+        self.run(|connection| connection.query_opt(query, params))
+            .await
     }
 
     /// Runs one statement and returns its row.
@@ -252,7 +275,8 @@ impl Transaction {
         query: &'static Query,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, Error> {
-        self.note(self.connection.query_one(query, params).await)
+        self.run(|connection| connection.query_one(query, params))
+            .await
     }
 
     /// Runs one statement and returns how many rows it touched.
@@ -261,7 +285,8 @@ impl Transaction {
         query: &'static Query,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, Error> {
-        self.note(self.connection.execute(query, params).await)
+        self.run(|connection| connection.execute(query, params))
+            .await
     }
 }
 

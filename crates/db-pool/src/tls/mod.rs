@@ -17,7 +17,14 @@ use tokio_postgres::config::SslNegotiation;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::ConfigError;
-use crate::verifier::Verifier;
+
+mod authorities;
+mod certificate;
+mod names;
+mod verifier;
+
+use authorities::Authorities;
+use verifier::Verifier;
 
 /// How a connection is encrypted and whom it trusts: libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -145,7 +152,11 @@ fn client(
     roots: Option<Vec<CertificateDer<'static>>>,
     mode: SslMode,
 ) -> Result<ClientConfig, ConfigError> {
-    let verifier = Verifier::new(&provider, roots, mode == SslMode::VerifyFull)?;
+    let unreadable = || ConfigError::RootCert("no certificate can be used".to_owned());
+    let authorities = roots
+        .map(|roots| Authorities::new(roots).ok_or_else(unreadable))
+        .transpose()?;
+    let verifier = Verifier::new(&provider, authorities, mode == SslMode::VerifyFull);
     let mut client = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| ConfigError::RootCert(error.to_string()))?

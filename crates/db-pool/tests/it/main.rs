@@ -1,0 +1,16 @@
+//! The pool against a real PostgreSQL: under load, through failures, with and without TLS.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed assumption is a failed test"
+)]
+
+//CERT
+mod configuration;
+mod failover;
+mod metrics;
+mod outage;
+mod pool;
+mod postgres;
+mod statements;
+//TLS
+mod transactions;
