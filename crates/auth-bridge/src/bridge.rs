@@ -60,11 +60,7 @@ impl AuthBridge {
         source: Arc<dyn Source>,
         verifier: Option<Arc<dyn Verifier>>,
     ) -> Result<Self, ConfigError> {
-        let signer = config
-            .better_auth_secret
-            .as_ref()
-            .map(Signer::new)
-            .transpose()?;
+        let signer = config.signer()?;
         let metrics = Metrics::register(source.label());
         let cache = Cache::new(config);
         Ok(Self {

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::ConfigError;
+use crate::signature::Signer;
+
 /// Settings of an [`AuthBridge`](crate::AuthBridge). `Default` is what the server uses when nothing is configured.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -18,6 +21,23 @@ pub struct Config {
     pub negative_ttl: Duration,
     /// Sim's `BETTER_AUTH_SECRET`. With it, signatures are checked here and forgeries cost the source nothing.
     pub better_auth_secret: Option<SecretString>,
+}
+
+impl Config {
+    /// Whether a bridge can be built with this.
+    ///
+    /// # Errors
+    /// When the secret cannot be Sim's.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.signer().map(drop)
+    }
+
+    pub(crate) fn signer(&self) -> Result<Option<Signer>, ConfigError> {
+        self.better_auth_secret
+            .as_ref()
+            .map(Signer::new)
+            .transpose()
+    }
 }
 
 impl Default for Config {

@@ -258,3 +258,6 @@ fn is_jwt(text: &str) -> bool {
 const fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
+
+#[cfg(test)]
+mod tests;

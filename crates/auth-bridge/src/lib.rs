@@ -72,10 +72,18 @@ mod bridge;
 mod cache;
 mod config;
 mod credential;
+#[cfg(feature = "postgres")]
+mod database;
 mod error;
+#[cfg(any(feature = "http", feature = "jwt"))]
+mod fetch;
 #[cfg(feature = "fixture")]
 pub mod fixture;
+#[cfg(feature = "http")]
+mod http;
 mod identity;
+#[cfg(feature = "jwt")]
+mod jwt;
 pub mod metrics;
 mod signature;
 mod source;
@@ -85,7 +93,13 @@ pub use bridge::AuthBridge;
 pub use cache::Statistics;
 pub use config::Config;
 pub use credential::{Carrier, Credential};
+#[cfg(feature = "postgres")]
+pub use database::DatabaseSource;
 pub use error::ConfigError;
+#[cfg(feature = "http")]
+pub use http::{HttpConfig, HttpSource};
 pub use identity::{Identity, Permission, Session, User, Workspace};
+#[cfg(feature = "jwt")]
+pub use jwt::{JwtAlgorithm, JwtConfig, JwtKey, JwtVerifier, LEEWAY as JWT_LEEWAY};
 pub use source::{Answer, Person, SessionToken, Source, Subject, Users, Verifier};
 pub use verdict::{Cause, Reason, Refusal, Verdict};

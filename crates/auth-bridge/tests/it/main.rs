@@ -1,0 +1,17 @@
+//! The bridge as its users see it: in memory, over PostgreSQL, against a false Sim and a false issuer.
+#![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
+
+mod bridge;
+#[cfg(feature = "postgres")]
+mod database;
+#[cfg(feature = "postgres")]
+mod differential;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "jwt")]
+mod jwks;
+#[cfg(feature = "jwt")]
+mod jwt;
+mod memory;
+#[cfg(any(feature = "http", feature = "jwt"))]
+mod web;

@@ -1,0 +1,166 @@
+//! A source in memory that can be counted, held up and broken.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parlant_auth_bridge::{
+    Answer, AuthBridge, Cause, Config, Credential, Identity, Permission, Person, Reason, Session,
+    SessionToken, Source, User, Users, Verdict, Workspace,
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub(crate) const SECRET: &str = "test-secret-0123456789abcdef0123456789abcdef";
+
+/// How many questions may be under way at once.
+const PERMITS: u32 = 1000;
+
+pub(crate) struct Memory {
+    sessions: Mutex<HashMap<String, Identity>>,
+    /// Every question so far: the token and what was signed.
+    pub(crate) asked: Mutex<Vec<(String, Option<String>)>>,
+    calls: AtomicUsize,
+    pub(crate) down: AtomicBool,
+    gate: Semaphore,
+    reads_signature: bool,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self {
+            sessions: Mutex::default(),
+            asked: Mutex::default(),
+            calls: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+            gate: Semaphore::new(PERMITS as usize),
+            reads_signature: false,
+        }
+    }
+
+    /// One whose answers depend on the signature, and which finds no users.
+    pub(crate) fn reading_signatures() -> Self {
+        Self {
+            reads_signature: true,
+            ..Self::new()
+        }
+    }
+
+    /// Holds every question up until the permit is dropped.
+    pub(crate) async fn hold(&self) -> SemaphorePermit<'_> {
+        self.gate.acquire_many(PERMITS).await.unwrap()
+    }
+
+    pub(crate) fn sign_in(&self, token: &str, expires_at: DateTime<Utc>) {
+        self.sessions
+            .lock()
+            .unwrap()
+            .insert(token.to_owned(), identity(token, expires_at));
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    async fn answer(
+        &self,
+        token: SessionToken<'_>,
+    ) -> Result<Identity, parlant_auth_bridge::Refusal> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.asked
+            .lock()
+            .unwrap()
+            .push((token.token.to_owned(), token.signed.map(str::to_owned)));
+        let _permit = self.gate.acquire().await.unwrap();
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Cause::new("the memory is gone").into());
+        }
+        self.sessions
+            .lock()
+            .unwrap()
+            .get(token.token)
+            .cloned()
+            .ok_or_else(|| Reason::UnknownSession.into())
+    }
+}
+
+impl Source for Memory {
+    fn label(&self) -> &'static str {
+        "memory"
+    }
+
+    fn session<'a>(&'a self, token: SessionToken<'a>) -> Answer<'a, Identity> {
+        Box::pin(self.answer(token))
+    }
+
+    fn reads_signature(&self) -> bool {
+        self.reads_signature
+    }
+
+    fn users(&self) -> Option<&dyn Users> {
+        (!self.reads_signature).then_some(self)
+    }
+}
+
+impl Users for Memory {
+    fn user<'a>(&'a self, user_id: &'a str) -> Answer<'a, Person> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let Identity {
+            user, workspaces, ..
+        } = identity(user_id, Utc::now());
+        Box::pin(async move {
+            if user_id.starts_with("user") {
+                Ok(Person { user, workspaces })
+            } else {
+                Err(Reason::UnknownUser.into())
+            }
+        })
+    }
+}
+
+/// Somebody named after the token.
+pub(crate) fn identity(token: &str, expires_at: DateTime<Utc>) -> Identity {
+    Identity {
+        user: User {
+            id: token.to_owned(),
+            email: format!("{token}@example.com"),
+            name: "Somebody".to_owned(),
+            email_verified: true,
+            image: None,
+        },
+        session: Session {
+            id: format!("session of {token}"),
+            expires_at,
+            active_organization_id: None,
+            impersonated_by: None,
+        },
+        workspaces: vec![Workspace {
+            id: "w1".to_owned(),
+            name: "One".to_owned(),
+            permission: Permission::Write,
+        }],
+    }
+}
+
+pub(crate) fn in_an_hour() -> DateTime<Utc> {
+    Utc::now() + TimeDelta::hours(1)
+}
+
+pub(crate) fn bridge(config: &Config, memory: Memory) -> (AuthBridge, Arc<Memory>) {
+    let memory = Arc::new(memory);
+    let source: Arc<dyn Source> = Arc::<Memory>::clone(&memory);
+    (AuthBridge::new(config, source).unwrap(), memory)
+}
+
+/// The verdict in one word.
+pub(crate) async fn present(bridge: &AuthBridge, token: &str) -> &'static str {
+    word(&bridge.authenticate(&Credential::from_bearer(token)).await)
+}
+
+pub(crate) fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid(_) => "valid",
+        Verdict::Invalid(reason) => reason.as_str(),
+        Verdict::Unknown(_) => "unknown",
+    }
+}
