@@ -116,7 +116,9 @@ fn section(text: &mut String, title: &str, lines: impl Iterator<Item = (String, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parlant_schema::{Applied, Problem, Table, Version};
+    use parlant_schema::{
+        Applied, LockMode, PlannedFile, Problem, Ran, RelationLock, Table, Version,
+    };
 
     fn version(version: i32, name: &str) -> Version {
         Version {
@@ -170,6 +172,68 @@ Pending
 
 Problems
   V12__more_agents was applied with another text or name than this program has
+"
+        );
+    }
+
+    #[test]
+    fn a_plan_reads_like_this() {
+        let lock = |relation: &str, mode, existed| RelationLock {
+            relation: relation.to_owned(),
+            table: true,
+            mode,
+            existed,
+        };
+        let file = |ran, transaction, locks, warnings| PlannedFile {
+            ran,
+            transaction,
+            locks,
+            warnings,
+        };
+        let shown = Plan {
+            status: Status {
+                state: State::Pending,
+                applied: Vec::new(),
+                pending: Vec::new(),
+                problems: Vec::new(),
+                tables: Vec::new(),
+            },
+            files: vec![
+                file(
+                    Ran {
+                        version: version(4, "notes"),
+                        duration_ms: 12,
+                    },
+                    true,
+                    vec![
+                        lock("parlant_agent", LockMode::AccessExclusive, true),
+                        lock("parlant_note", LockMode::AccessExclusive, false),
+                    ],
+                    vec!["nobody can read".to_owned()],
+                ),
+                file(
+                    Ran {
+                        version: version(5, "index"),
+                        duration_ms: 3,
+                    },
+                    false,
+                    vec![lock("parlant_agent", LockMode::ShareUpdateExclusive, true)],
+                    Vec::new(),
+                ),
+            ],
+        };
+        assert_eq!(
+            plan(&shown),
+            "\
+Tried in an empty scratch database; on tables with rows it takes longer.
+
+V4__notes (12 ms)
+  locks    parlant_agent ACCESS EXCLUSIVE
+  creates  parlant_note
+  WARNING  nobody can read
+
+V5__index (3 ms, outside of a transaction)
+  locks    parlant_agent SHARE UPDATE EXCLUSIVE
 "
         );
     }

@@ -69,6 +69,12 @@ impl Migrations {
     /// [`Error::Unsuitable`] before anything is changed; [`Error::Locked`], [`Error::Blocked`] when somebody is in
     /// the way; [`Error::Failed`] when a file fails. Files before the failing one stay applied.
     pub async fn apply(&self, config: &Config, options: &ApplyOptions) -> Result<Report, Error> {
+        if !config.prepared_statements {
+            tracing::warn!(
+                "Prepared statements are off, as for a transaction-pooling PgBouncer; \
+                 migrations need a direct connection"
+            );
+        }
         let mut client = parlant_db_pool::connect(config).await?;
         let nothing = Report {
             applied: Vec::new(),
@@ -87,7 +93,7 @@ impl Migrations {
             lock_timeout: options.lock_timeout,
             total: options.patience,
         };
-        let session = Session::prepare(&mut client, patience, true).await?;
+        let session = Session::prepare(&mut client, patience, false).await?;
         let applied = session.run(self, &status.pending, Target::Latest).await?;
         Ok(Report { applied })
     }

@@ -69,11 +69,10 @@ impl Migrations {
             () = interrupted => Err(Error::Interrupted),
             tried = self.try_out(&inside, &status) => tried,
         };
-        scratch.remove().await?;
-        Ok(Plan {
-            files: tried?,
-            status,
-        })
+        let removed = scratch.remove().await;
+        let files = tried?;
+        removed?;
+        Ok(Plan { status, files })
     }
 
     async fn try_out(&self, scratch: &Config, status: &Status) -> Result<Vec<PlannedFile>, Error> {
@@ -90,12 +89,12 @@ impl Migrations {
                 .iter()
                 .map(|row| row.version.clone())
                 .collect();
-            let session = Session::prepare(&mut client, patience, false).await?;
+            let session = Session::prepare(&mut client, patience, true).await?;
             session
                 .run(self, &applied, Target::Version(last.version.version))
                 .await?;
         }
-        let session = Session::prepare(&mut client, patience, false)
+        let session = Session::prepare(&mut client, patience, true)
             .await?
             .watched_by(&mut witness);
         let ran = session.run(self, &status.pending, Target::Latest).await?;

@@ -5,12 +5,12 @@ use parlant_db_pool::Query;
 use refinery_core::traits::r#async::{AsyncQuery, AsyncTransaction};
 use refinery_core::{AsyncMigrate, Runner, Target};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, GenericClient};
 
 use crate::apply::Ran;
 use crate::error::{DatabaseError, Error};
-use crate::lock::{self, Holder};
+use crate::lock;
 use crate::migrations::{Migrations, Version};
 use crate::observe::Witness;
 use crate::{query, sql};
@@ -66,7 +66,7 @@ pub(crate) struct Session<'a> {
     client: &'a mut Client,
     patience: Patience,
     /// A scratch database is nobody else's, so its session holds no lock.
-    locked: bool,
+    scratch: bool,
     witness: Option<&'a mut Witness>,
     /// The files that refinery is about to hand over, in order.
     queue: VecDeque<Version>,
@@ -79,7 +79,7 @@ impl<'a> Session<'a> {
     pub(crate) async fn prepare(
         client: &'a mut Client,
         patience: Patience,
-        locked: bool,
+        scratch: bool,
     ) -> Result<Self, tokio_postgres::Error> {
         client
             .batch_execute(
@@ -94,7 +94,7 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
         Ok(Self {
             client,
             patience,
-            locked,
+            scratch,
             witness: None,
             queue: VecDeque::new(),
             ran: Vec::new(),
@@ -117,7 +117,7 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
     ) -> Result<Vec<Ran>, Error> {
         self.queue = pending.iter().cloned().collect();
         let mut runner = Runner::new(migrations.files()).set_target(target);
-        runner.set_migration_table_name(concat!("public.", "parlant_migrations"));
+        runner.set_migration_table_name("public.parlant_migrations");
         match runner.run_async(&mut self).await {
             Ok(_) => Ok(self.ran),
             Err(other) => Err(self
@@ -140,7 +140,8 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
                 "it runs a file that was not pending".to_owned(),
             ));
         };
-        tracing::info!("Applying {file}");
+        let verb = if self.scratch { "Trying" } else { "Applying" };
+        tracing::info!("{verb} {file}");
         if let Some(witness) = &mut self.witness {
             witness.look_before().await?;
         }
@@ -159,8 +160,9 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
 
     async fn lock_timeout(&self, limit: Duration) -> Result<(), tokio_postgres::Error> {
         // At least 1: 0 would mean without limit.
+        let limit = limit.as_millis().max(1);
         self.client
-            .batch_execute(&format!("set lock_timeout to {}", limit.as_millis().max(1)))
+            .batch_execute(&format!("-- lock_timeout\nset lock_timeout to {limit}"))
             .await
     }
 
@@ -172,43 +174,35 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
         self.lock_timeout(self.patience.lock_timeout).await?;
         loop {
             tries += 1;
-            let problem = match self.try_in_transaction(queries, file).await {
-                Err(Error::Failed { cause, .. })
-                    if cause.is(&[
-                        SqlState::LOCK_NOT_AVAILABLE,
-                        SqlState::T_R_DEADLOCK_DETECTED,
-                    ]) =>
-                {
-                    cause
+            match self.try_in_transaction(queries, file).await {
+                Err(Error::Failed { cause, .. }) if is_conflict(&cause) => {
+                    let holders = lock::holders_of_tables(self.client).await?;
+                    let waited = started.elapsed();
+                    if waited + pause >= self.patience.total {
+                        return Err(Error::Blocked {
+                            migration: file.clone(),
+                            tries,
+                            waited,
+                            holders,
+                        });
+                    }
+                    let holder = holders.first().map(ToString::to_string);
+                    let holder =
+                        holder.map_or(String::new(), |name| format!("{name} is in the way; "));
+                    tracing::warn!("{file}, try {tries}: {cause}; {holder}again in {pause:?}");
                 }
                 done => return done,
-            };
-            let holders = lock::holders_of_tables(self.client).await?;
-            if started.elapsed() + pause >= self.patience.total {
-                return Err(Error::Blocked {
-                    migration: file.clone(),
-                    tries,
-                    waited: started.elapsed(),
-                    holders,
-                });
             }
-            tracing::warn!(
-                "{file}: {problem}, try {tries}; {}again in {pause:?}",
-                in_use(&holders)
-            );
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     async fn try_in_transaction(&mut self, queries: &[&str], file: &Version) -> Result<(), Error> {
+        let scratch = self.scratch;
         let transaction = self.client.transaction().await?;
-        if self.locked && !lock::still_held(&transaction).await? {
-            return Err(Error::Stopped {
-                migration: file.clone(),
-                reason: "this session does not hold the migration lock any more; give a direct connection, \
-                         not one through a transaction-pooling PgBouncer",
-            });
+        if !scratch {
+            hold_lock(&transaction, file).await?;
         }
         for query in queries {
             transaction
@@ -219,7 +213,10 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
         if let Some(witness) = &mut self.witness {
             witness.look_inside(&transaction).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction
+            .commit()
+            .await
+            .map_err(|error| failed(file, error, ""))
     }
 
     /// The one statement of a `-- no-transaction` file, then its history row. Killed in between, the statement
@@ -227,53 +224,53 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
     async fn without_transaction(
         &mut self,
         text: &str,
-        rest: &[&str],
+        row: &[&str],
         file: &Version,
     ) -> Result<(), Error> {
         let started = Instant::now();
+        if !self.scratch {
+            hold_lock(&*self.client, file).await?;
+        }
         self.lock_timeout(self.patience.total).await?;
         let statements = sql::statements(text);
         let index = statements
             .first()
             .and_then(|one| sql::concurrent_index(one))
             .and_then(|index| index.name);
-        if let Some(index) = &index {
-            self.drop_if_invalid(index)
-                .await
-                .map_err(|error| failed(file, error, ""))?;
-        }
-        let ran = match &mut self.witness {
-            Some(witness) => {
-                witness
-                    .look_from_outside(self.client.batch_execute(text))
-                    .await?
-            }
-            None => self.client.batch_execute(text).await,
+        let mut ran = match &index {
+            Some(index) => self.drop_if_invalid(index).await,
+            None => Ok(()),
         };
+        if ran.is_ok() {
+            ran = match &mut self.witness {
+                Some(witness) => {
+                    let statement = self.client.batch_execute(text);
+                    witness.look_from_outside(statement).await?
+                }
+                None => self.client.batch_execute(text).await,
+            };
+        }
         if let Err(error) = ran {
             // An INVALID index costs every write its upkeep and, if unique, refuses rows. The next run would drop
             // it, too; this error matters more than one from tidying up.
             if let Some(index) = &index {
                 let _ = self.drop_if_invalid(index).await;
             }
-            let problem = failed(file, error, text);
-            if let Error::Failed { cause, .. } = &problem
-                && cause.is(&[
-                    SqlState::LOCK_NOT_AVAILABLE,
-                    SqlState::T_R_DEADLOCK_DETECTED,
-                ])
-            {
-                let holders = lock::holders_of_tables(self.client).await?;
+            let cause = DatabaseError::from(error).in_file(text);
+            if is_conflict(&cause) {
                 return Err(Error::Blocked {
                     migration: file.clone(),
                     tries: 1,
                     waited: started.elapsed(),
-                    holders,
+                    holders: lock::holders_of_tables(self.client).await?,
                 });
             }
-            return Err(problem);
+            return Err(Error::Failed {
+                migration: file.clone(),
+                cause: Box::new(cause),
+            });
         }
-        for query in rest {
+        for query in row {
             self.client
                 .batch_execute(query)
                 .await
@@ -305,11 +302,24 @@ fn failed(file: &Version, error: tokio_postgres::Error, text: &str) -> Error {
     }
 }
 
-fn in_use(holders: &[Holder]) -> String {
-    holders
-        .first()
-        .map(|holder| format!("in use by {holder}; "))
-        .unwrap_or_default()
+/// Whether somebody else was in the way, so that another try may succeed.
+fn is_conflict(cause: &DatabaseError) -> bool {
+    cause.is(&[
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+    ])
+}
+
+/// Refuses to go on without the migration lock.
+async fn hold_lock(client: &impl GenericClient, file: &Version) -> Result<(), Error> {
+    if lock::still_held(client).await? {
+        return Ok(());
+    }
+    Err(Error::Stopped {
+        migration: file.clone(),
+        reason: "this session does not hold the migration lock any more; give a direct connection, not one \
+                 through a transaction-pooling PgBouncer",
+    })
 }
 
 /// What refinery sees of an error: it keeps what it is given, so the session keeps the error itself.
