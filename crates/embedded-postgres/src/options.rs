@@ -7,7 +7,8 @@ pub struct Options {
     /// `None`: a temporary cluster, in a directory of its own below the system's temporary one,
     /// which is removed when the owner ends, however it ends.
     pub data_dir: Option<PathBuf>,
-    /// Whether a commit survives a crash of the machine. A killed process loses nothing either way.
+    /// Whether a commit survives a crash of the machine. A crash of PostgreSQL, or of its owner, it
+    /// survives either way.
     pub durable: bool,
     /// Settings of `postgresql.conf`, stronger than the cluster's own. They can be seen in `ps`.
     pub settings: Vec<(String, String)>,
