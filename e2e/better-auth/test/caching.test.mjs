@@ -1,0 +1,93 @@
+// How soon a bridge that remembers sees a change: within the time that it was configured to remember for.
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+
+import { assertAdmitted, assertRefused, assertWorkspaces } from '../lib/expect.mjs';
+import { bearer } from '../lib/sim.mjs';
+import { until } from '../lib/until.mjs';
+import { SOURCES, World } from '../lib/world.mjs';
+
+const TTL = 2;
+const NEGATIVE_TTL = 1;
+/** What a loaded machine may add. */
+const SLACK = 2;
+
+let sim;
+let bridges;
+const world = World.around(async () => {
+  sim = await world.sim();
+  bridges = await world.bridges(sim, {
+    ENABLE_CACHING: 'true',
+    AUTH_CACHE_TTL: String(TTL),
+    AUTH_NEGATIVE_TTL: String(NEGATIVE_TTL),
+  });
+});
+
+for (const source of SOURCES) {
+  describe(`source ${source}`, { concurrency: true }, () => {
+    let bridge;
+    before(() => {
+      bridge = bridges[source];
+    });
+
+    /** The change is seen within the time to live, by somebody who keeps asking. */
+    const seenWithin = async (what, seconds, check) => {
+      await until(what, async () => (await check(), true), { deadline: (seconds + SLACK) * 1000 });
+    };
+    const asks = async (person, check) => check(await bridge.status(bearer(person)), person);
+
+    test('a sign-out', async () => {
+      const person = await world.signUp(sim);
+      await asks(person, assertAdmitted);
+      await person.signOut();
+      await seenWithin('the sign-out', TTL, () => asks(person, assertRefused));
+    });
+
+    test('a ban and its end', async () => {
+      const person = await world.signUp(sim);
+      await asks(person, assertAdmitted);
+      await world.rows.ban(person);
+      await seenWithin('the ban', TTL, () => asks(person, assertRefused));
+      await world.rows.ban(person, '-1 second');
+      await seenWithin('the end of the ban', NEGATIVE_TTL, () => asks(person, assertAdmitted));
+    });
+
+    test('a permission and its withdrawal', async () => {
+      const [owner, person] = [await world.signUp(sim, 'Owner'), await world.signUp(sim)];
+      const workspace = await world.rows.workspace(owner);
+      const has = (expected) => asks(person, (answer) => assertWorkspaces(answer, expected));
+      await has({});
+      await world.rows.permit(person, workspace, 'write');
+      await seenWithin('the permission', TTL, () => has({ [workspace]: 'write' }));
+      await world.rows.forbid(person, workspace);
+      await seenWithin('the withdrawal', TTL, () => has({}));
+    });
+
+    test('one sign-in is not taken for another while both are remembered', async () => {
+      const people = await Promise.all(['One', 'Two', 'Three'].map((name) => world.signUp(sim, name)));
+      for (let round = 0; round < 5; round += 1) {
+        const answers = await Promise.all(people.map((person) => bridge.status(bearer(person))));
+        answers.forEach((answer, index) => assertAdmitted(answer, people[index]));
+      }
+    });
+
+    test('a remembered session is not asked for again', { concurrency: false }, async () => {
+      const person = await world.signUp(sim);
+      const statistics = async () => (await bridge.get('/api/v1/auth/cache/stats', bearer(person))).json;
+      const before = await statistics();
+      for (let time = 0; time < 5; time += 1) await asks(person, assertAdmitted);
+      const after = await statistics();
+      assert.ok(after.hits >= before.hits + 5, JSON.stringify({ before, after }));
+      assert.equal(after.ttl_seconds, TTL);
+    });
+  });
+}
+
+// Not with source http: whoever asks Sim for workspaces prolongs a session that is about to end.
+test('source database sees the end of a session, which no time to live puts off', async () => {
+  const person = await world.signUp(sim);
+  const bridge = await world.bridge('database', sim, { ENABLE_CACHING: 'true', AUTH_CACHE_TTL: '300' });
+  await world.rows.endSessionIn(person, '900 milliseconds');
+  assertAdmitted(await bridge.status(bearer(person)), person);
+  await until('the end', async () => (assertRefused(await bridge.status(bearer(person))), true));
+});
