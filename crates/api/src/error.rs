@@ -17,7 +17,7 @@ const RETRY_OUTAGE: Duration = Duration::from_secs(2);
 
 /// When a client that met a limit on how many things there may be should try again: time alone does not help it, so
 /// rarely.
-const RETRY_LIMIT: Duration = Duration::from_secs(60);
+const RETRY_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a client is told: the HTTP status, the stable code and the fixed sentence of the error envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,8 @@ pub use config::{Config, HOST, PORT, VARIABLES};
 pub use endpoint::Endpoint;
 pub use error::{ApiError, BoxError};
 pub use extract::{
-    Admin, Authenticated, BODY_LIMIT, Json, Level, MaybeAuthenticated, Read, WorkspaceAccess, Write,
+    Admin, Authenticated, BODY_LIMIT, FromCaller, Json, Level, MaybeAuthenticated, Read,
+    WorkspaceAccess, Write,
 };
 pub use field_errors::FieldErrors;
 pub use readiness::{Health, Readiness, probe_database};

@@ -11,12 +11,17 @@ use parlant_conversations::{Actor, Class, Error};
 use super::conditions::IDEMPOTENCY_KEY;
 use crate::{ApiError, State};
 
-/// Who calls. To touch what belongs to a workspace, a handler asks for [`access`](Self::access) to it; to touch what
+/// Who calls, as [`FromCaller`] found out. To touch what belongs to a workspace, a handler asks for [`access`](Self::access) to it; to touch what
 /// the workspaces of the caller hold together, it acts [`everywhere`](Self::everywhere).
 #[derive(Debug, Clone)]
 pub struct Authenticated(Arc<Identity>);
 
-/// Who calls, if the request presents a credential at all. A bad one is refused, as by [`Authenticated`].
+/// Who calls, and what that caller sends: read only once it is known who calls. actix would extract them side by side,
+/// and whether a stranger is told 401 or what is wrong with the body would depend on which is found out first.
+#[derive(Debug)]
+pub struct FromCaller<T>(pub Authenticated, pub T);
+
+/// Who calls, if the request presents a credential at all. A bad one is refused.
 #[derive(Debug, Clone)]
 pub struct MaybeAuthenticated(pub Option<Authenticated>);
 
@@ -152,13 +157,18 @@ impl<'a, P> WorkspaceAccess<'a, P> {
     }
 }
 
-impl FromRequest for Authenticated {
-    type Error = ApiError;
-    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+impl<T: FromRequest + 'static> FromRequest for FromCaller<T> {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let caller = caller(request);
-        Box::pin(async move { caller.await?.ok_or(ApiError::AuthenticationRequired) })
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let caller = caller.await?.ok_or(ApiError::AuthenticationRequired)?;
+            let input = T::from_request(&request, &mut payload).await;
+            Ok(Self(caller, input.map_err(Into::into)?))
+        })
     }
 }
 

@@ -104,19 +104,26 @@ async fn read(mut payload: Payload) -> Result<Bytes, ApiError> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // serde would take the fields of a struct from an array as well.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::field(BODY, "must be a JSON object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        if error.inner().is_data() {
+        let inner: &serde_json::Error = error.inner();
+        if inner.is_data() {
             wrong_field(&error, BODY)
+        } else if inner.is_syntax() && error.path().iter().next().is_some() {
+            ApiError::field(error.path().to_string(), format!("is not valid: {inner}"))
         } else {
-            not_json(error.inner())
+            not_json(inner)
         }
     })?;
     deserializer.end().map_err(|error| not_json(&error))?;
     Ok(value)
 }
 
-/// serde_json's words for broken syntax are a fixed list, with a place, and repeat nothing of the text.
+/// `serde_json`'s words for broken syntax are a fixed list, with a place, and repeat nothing of the text.
 fn not_json(error: &serde_json::Error) -> ApiError {
     ApiError::field(BODY, format!("is not valid JSON: {error}"))
 }

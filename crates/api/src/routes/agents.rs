@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::Done;
 use super::paging::{answer_page, cursor};
 use crate::extract::{
-    AgentId, Authenticated, IfMatch, Json, Query, Read, WorkspaceId, Write, if_match, in_workspace,
+    AgentId, Authenticated, FromCaller, IfMatch, Json, Query, Read, WorkspaceId, Write, if_match,
+    in_workspace,
 };
 use crate::{ApiError, Endpoint, State};
 
@@ -44,8 +45,7 @@ struct Create {
 
 async fn create(
     state: Data<State>,
-    caller: Authenticated,
-    Json(body): Json<Create>,
+    FromCaller(caller, Json(body)): FromCaller<Json<Create>>,
 ) -> Result<HttpResponse, ApiError> {
     let access = caller.access::<Write>(&body.workspace_id)?;
     let new = NewAgent {
@@ -75,9 +75,7 @@ struct List {
 
 async fn list(
     state: Data<State>,
-    caller: Authenticated,
-    request: HttpRequest,
-    Query(list): Query<List>,
+    FromCaller(caller, (request, Query(list))): FromCaller<(HttpRequest, Query<List>)>,
 ) -> Result<HttpResponse, ApiError> {
     let workspace_id = list.workspace_id.as_deref();
     list_in(&state, &caller, &request, workspace_id, &list).await
@@ -85,10 +83,11 @@ async fn list(
 
 async fn list_workspace(
     state: Data<State>,
-    caller: Authenticated,
-    request: HttpRequest,
-    WorkspaceId(id): WorkspaceId,
-    Query(list): Query<List>,
+    FromCaller(caller, (request, WorkspaceId(id), Query(list))): FromCaller<(
+        HttpRequest,
+        WorkspaceId,
+        Query<List>,
+    )>,
 ) -> Result<HttpResponse, ApiError> {
     if list.workspace_id.as_ref().is_some_and(|other| *other != id) {
         return Err(ApiError::field("workspace_id", "is not the path's"));
@@ -119,8 +118,7 @@ async fn list_in(
 
 async fn get(
     state: Data<State>,
-    caller: Authenticated,
-    AgentId(id): AgentId,
+    FromCaller(caller, AgentId(id)): FromCaller<AgentId>,
 ) -> Result<HttpResponse, ApiError> {
     let agent = state.conversations.agent(&caller.everywhere(), id).await;
     let agent = agent.map_err(|error| caller.failed(error))?;
@@ -146,10 +144,11 @@ struct Update {
 
 async fn update(
     state: Data<State>,
-    caller: Authenticated,
-    request: HttpRequest,
-    AgentId(id): AgentId,
-    Json(body): Json<Update>,
+    FromCaller(caller, (request, AgentId(id), Json(body))): FromCaller<(
+        HttpRequest,
+        AgentId,
+        Json<Update>,
+    )>,
 ) -> Result<HttpResponse, ApiError> {
     let actor = caller.everywhere();
     let expected = match if_match(&request)? {
@@ -182,8 +181,7 @@ async fn update(
 
 async fn archive(
     state: Data<State>,
-    caller: Authenticated,
-    AgentId(id): AgentId,
+    FromCaller(caller, AgentId(id)): FromCaller<AgentId>,
 ) -> Result<HttpResponse, ApiError> {
     let archived = state
         .conversations

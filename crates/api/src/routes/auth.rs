@@ -6,7 +6,9 @@ use parlant_auth_bridge::{Credential, Permission, Session, Statistics, User, Ver
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::extract::{Authenticated, Json, MaybeAuthenticated, OptionalJson, Read, WorkspaceId};
+use crate::extract::{
+    Authenticated, FromCaller, Json, MaybeAuthenticated, OptionalJson, Read, WorkspaceId,
+};
 use crate::{ApiError, Endpoint, State};
 
 pub(super) fn mount(config: &mut ServiceConfig) {
@@ -68,7 +70,7 @@ async fn status(MaybeAuthenticated(caller): MaybeAuthenticated) -> HttpResponse 
     }
 }
 
-async fn me(caller: Authenticated) -> HttpResponse {
+async fn me(FromCaller(caller, ()): FromCaller<()>) -> HttpResponse {
     HttpResponse::Ok().json(Caller::new(&caller, None))
 }
 
@@ -114,7 +116,7 @@ struct Workspaces<'a> {
     workspaces: &'a [Workspace],
 }
 
-async fn workspaces(caller: Authenticated) -> HttpResponse {
+async fn workspaces(FromCaller(caller, ()): FromCaller<()>) -> HttpResponse {
     HttpResponse::Ok().json(Workspaces {
         workspaces: caller.workspaces(),
     })
@@ -127,8 +129,7 @@ struct Access<'a> {
 }
 
 async fn access(
-    caller: Authenticated,
-    WorkspaceId(id): WorkspaceId,
+    FromCaller(caller, WorkspaceId(id)): FromCaller<WorkspaceId>,
 ) -> Result<HttpResponse, ApiError> {
     let access = caller.access::<Read>(&id)?;
     Ok(HttpResponse::Ok().json(Access {
@@ -149,7 +150,7 @@ struct ContextFor {
 struct Context<'a> {
     /// The sign-in that the context ends with.
     session_id: &'a str,
-    user_context: UserContext<'a>,
+    user_context: Person<'a>,
     workspace_id: &'a str,
     agent_id: Option<Uuid>,
     isolation_boundary: String,
@@ -157,7 +158,7 @@ struct Context<'a> {
 }
 
 #[derive(Serialize)]
-struct UserContext<'a> {
+struct Person<'a> {
     #[serde(flatten)]
     user: &'a User,
     role: Permission,
@@ -166,9 +167,10 @@ struct UserContext<'a> {
 
 async fn context(
     state: Data<State>,
-    caller: Authenticated,
-    WorkspaceId(id): WorkspaceId,
-    OptionalJson(body): OptionalJson<ContextFor>,
+    FromCaller(caller, (WorkspaceId(id), OptionalJson(body))): FromCaller<(
+        WorkspaceId,
+        OptionalJson<ContextFor>,
+    )>,
 ) -> Result<HttpResponse, ApiError> {
     let access = caller.access::<Read>(&id)?;
     if let Some(agent_id) = body.agent_id {
@@ -179,7 +181,7 @@ async fn context(
     let user = caller.user();
     Ok(HttpResponse::Ok().json(Context {
         session_id: &caller.session().id,
-        user_context: UserContext {
+        user_context: Person {
             user,
             role: workspace.permission,
             permissions: workspace.permission.expand(),
@@ -191,6 +193,6 @@ async fn context(
     }))
 }
 
-async fn cache_statistics(_: Authenticated, state: Data<State>) -> web::Json<Statistics> {
+async fn cache_statistics(state: Data<State>, _: FromCaller<()>) -> web::Json<Statistics> {
     web::Json(state.auth.statistics())
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::extract::{Authenticated, Json, Query, SessionId, idempotency_key};
+use crate::extract::{FromCaller, Json, Query, SessionId, idempotency_key};
 use crate::{ApiError, Endpoint, State};
 
 pub(super) fn mount(config: &mut ServiceConfig) {
@@ -27,10 +27,11 @@ struct Post {
 
 async fn post(
     state: Data<State>,
-    caller: Authenticated,
-    request: HttpRequest,
-    SessionId(session_id): SessionId,
-    Json(body): Json<Post>,
+    FromCaller(caller, (request, SessionId(session_id), Json(body))): FromCaller<(
+        HttpRequest,
+        SessionId,
+        Json<Post>,
+    )>,
 ) -> Result<HttpResponse, ApiError> {
     if body.session_id.is_some_and(|other| other != session_id) {
         return Err(ApiError::field("session_id", "is not the path's"));
@@ -61,9 +62,7 @@ struct List {
 
 async fn list(
     state: Data<State>,
-    caller: Authenticated,
-    SessionId(session_id): SessionId,
-    Query(list): Query<List>,
+    FromCaller(caller, (SessionId(session_id), Query(list))): FromCaller<(SessionId, Query<List>)>,
 ) -> Result<HttpResponse, ApiError> {
     let offset = match (list.offset, list.after) {
         (offset, None) => offset.unwrap_or_default(),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Done;
 use super::paging::{answer_page, cursor};
-use crate::extract::{Authenticated, Json, Query, Read, SessionId, in_workspace};
+use crate::extract::{FromCaller, Json, Query, Read, SessionId, in_workspace};
 use crate::{ApiError, Endpoint, State};
 
 pub(super) fn mount(config: &mut ServiceConfig) {
@@ -32,8 +32,7 @@ struct Start {
 
 async fn start(
     state: Data<State>,
-    caller: Authenticated,
-    Json(body): Json<Start>,
+    FromCaller(caller, Json(body)): FromCaller<Json<Start>>,
 ) -> Result<HttpResponse, ApiError> {
     let access = caller.access::<Read>(&body.workspace_id)?;
     let new = NewSession {
@@ -64,9 +63,7 @@ struct List {
 
 async fn list(
     state: Data<State>,
-    caller: Authenticated,
-    request: HttpRequest,
-    Query(list): Query<List>,
+    FromCaller(caller, (request, Query(list))): FromCaller<(HttpRequest, Query<List>)>,
 ) -> Result<HttpResponse, ApiError> {
     let workspace_id = list.workspace_id.as_deref();
     let actor = match workspace_id {
@@ -87,8 +84,7 @@ async fn list(
 
 async fn get(
     state: Data<State>,
-    caller: Authenticated,
-    SessionId(id): SessionId,
+    FromCaller(caller, SessionId(id)): FromCaller<SessionId>,
 ) -> Result<HttpResponse, ApiError> {
     let session = state.conversations.session(&caller.everywhere(), id).await;
     let session = session.map_err(|error| caller.failed(error))?;
@@ -98,8 +94,7 @@ async fn get(
 
 async fn end(
     state: Data<State>,
-    caller: Authenticated,
-    SessionId(id): SessionId,
+    FromCaller(caller, SessionId(id)): FromCaller<SessionId>,
 ) -> Result<HttpResponse, ApiError> {
     let ended = state
         .conversations

@@ -12,7 +12,7 @@ async fn server(origins: &[&str]) -> (Server, People) {
     let people = People::of(&database.sim().await).await;
     let mut options = Options::new(&database);
     options.cors_origins = origins.iter().map(|&origin| origin.to_owned()).collect();
-    (Server::with(options).await, people)
+    (Server::with(options), people)
 }
 
 async fn preflight(server: &Server, origin: &str, headers: &str) -> Answer {

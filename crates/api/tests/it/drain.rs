@@ -19,7 +19,7 @@ async fn second() -> HttpResponse {
 async fn a_draining_server_says_so_and_still_answers() {
     let database = database().await;
     let people = People::of(&database.sim().await).await;
-    let server = Server::start(&database).await;
+    let server = Server::start(&database);
     assert_eq!(server.get("/livez").await.header("connection"), "");
     server.readiness.drain();
     for path in ["/health", "/readyz"] {
@@ -39,7 +39,7 @@ async fn a_graceful_stop_lets_requests_end_and_takes_no_new_ones() {
     let database = database().await;
     let mut options = Options::new(&database);
     options.more = |config| Endpoint::new("/test/second").get(second).mount(config);
-    let server = Server::with(options).await;
+    let server = Server::with(options);
     let slow = tokio::spawn(answer(server.request(Method::GET, "/test/second")));
     eventually("the request in flight", async || {
         scraped(parlant_api::metrics::IN_FLIGHT, &[]) >= 1.0

@@ -64,11 +64,11 @@ pub(crate) fn exporter() -> &'static Exporter {
 }
 
 impl Server {
-    pub(crate) async fn start(database: &TestDatabase) -> Self {
-        Self::with(Options::new(database)).await
+    pub(crate) fn start(database: &TestDatabase) -> Self {
+        Self::with(Options::new(database))
     }
 
-    pub(crate) async fn with(options: Options) -> Self {
+    pub(crate) fn with(options: Options) -> Self {
         exporter();
         log_once();
         let mut config = parlant_db_pool::Config::new(options.url);

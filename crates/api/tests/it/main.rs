@@ -1,9 +1,5 @@
 //! The application over real sockets, real sessions of Sim's and a real PostgreSQL.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed assumption is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
 mod bad_input;
 mod cors;

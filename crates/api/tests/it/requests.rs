@@ -70,7 +70,7 @@ async fn server() -> (Server, People) {
     let people = People::of(&database.sim().await).await;
     let mut options = Options::new(&database);
     options.more = misbehaving;
-    (Server::with(options).await, people)
+    (Server::with(options), people)
 }
 
 async fn with_id(server: &Server, method: Method, path: &str, id: &str) -> Answer {
@@ -411,12 +411,10 @@ async fn a_streamed_answer_is_counted_at_its_end() {
     assert!(line["duration_ms"].as_f64().unwrap() >= 50.0);
 
     let request = server.request(Method::GET, "/test/broken-stream");
-    let response = request
-        .header("x-request-id", "stream-2")
-        .send()
-        .await
-        .unwrap();
-    assert!(response.text().await.is_err(), "the answer broke off");
+    // Whether the head went out before the body broke is the network's affair.
+    if let Ok(response) = request.header("x-request-id", "stream-2").send().await {
+        assert!(response.text().await.is_err(), "the answer broke off");
+    }
     let line = completed("stream-2").await;
     assert_eq!(line["status_code"], 500);
 }

@@ -3,13 +3,14 @@
 use parlant_test_support::database;
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::house::{People, Server, answer};
 
 async fn house() -> (Server, People) {
     let database = database().await;
     let people = People::of(&database.sim().await).await;
-    (Server::start(&database).await, people)
+    (Server::start(&database), people)
 }
 
 fn names(object: &Value) -> Vec<&str> {
@@ -109,7 +110,10 @@ async fn whoever_needs_a_credential_is_told_so() {
             nothing.header("www-authenticate"),
             r#"Bearer realm="parlant""#
         );
-        let bad = answer(server.request(method, &path).bearer_auth("bad")).await;
+        // Nobody has seen this token, so that its answer takes longer than finding the body wrong.
+        let token = Uuid::now_v7().simple().to_string();
+        let request = server.request(method, &path).bearer_auth(token);
+        let bad = answer(request.body("nonsense")).await;
         let details = bad.refused(401, "INVALID_TOKEN");
         assert_eq!(details, Value::Null);
         assert_eq!(
@@ -350,7 +354,7 @@ async fn the_agents_of_a_workspace_have_different_names_and_a_limit() {
     let mut options = crate::house::Options::new(&database);
     options.limits.agents_per_workspace = 2;
     options.limits.sessions_per_user = 1;
-    let server = Server::with(options).await;
+    let server = Server::with(options);
     let ada = server.caller(&people.ada_token);
     let agent = |name: &str| json!({"workspace_id": people.workspace, "name": name});
     ada.post("/api/v1/agents", &agent("One")).await.expect(201);

@@ -470,10 +470,10 @@ impl World {
         let active = self.rng.random_bool(0.5).then(|| self.rng.random_bool(0.7));
         let mut path = format!("/api/v1/agents/sessions?limit={limit}");
         if let Some(workspace) = workspace {
-            path += &format!("&workspace_id={}", self.workspaces[workspace]);
+            path.extend(["&workspace_id=", &self.workspaces[workspace]]);
         }
         if let Some(agent) = agent {
-            path += &format!("&agent_id={}", self.agents[agent].id);
+            path.extend(["&agent_id=", &self.agents[agent].id]);
         }
         if let Some(active) = active {
             path += if active {
@@ -646,7 +646,7 @@ async fn nobody_ever_sees_a_foreign_row() {
     let mut options = Options::new(&database);
     options.limits.agents_per_workspace = u32::try_from(AGENT_LIMIT).unwrap();
     options.limits.sessions_per_user = u32::try_from(SESSION_LIMIT).unwrap();
-    let server = Arc::new(Server::with(options).await);
+    let server = Arc::new(Server::with(options));
     let rumours = Rumours::default();
     let mut worlds = Vec::new();
     for seed in 0..WORLDS {
