@@ -7,7 +7,7 @@ use url::Url;
 
 /// The address to listen on.
 pub const HOST: Variable =
-    Variable::new("HOST", "IP address to listen on; an inherited socket wins").default("0.0.0.0");
+    Variable::new("HOST", "IP address to listen on").default("0.0.0.0");
 /// The port to listen on.
 pub const PORT: Variable =
     Variable::new("PORT", "Port to listen on; 0 takes a free one").default("8001");
