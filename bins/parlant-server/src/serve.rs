@@ -12,7 +12,7 @@ use parlant_metrics::Exporter;
 use parlant_settings::Settings;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::LocalSet;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::configuration::Configuration;
@@ -44,8 +44,8 @@ pub(crate) struct Running {
     server: parlant_api::Server,
     readiness: Readiness,
     pool: Pool,
-    /// What runs beside the requests, until it is dropped.
-    background: LocalSet,
+    /// What runs beside the requests; aborted when dropped.
+    background: JoinSet<()>,
     _log: parlant_telemetry::Guard,
 }
 
@@ -69,9 +69,9 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
 
     let pool = Pool::new(&database)?;
     let readiness = Readiness::new();
-    let background = LocalSet::new();
-    background.spawn_local(keep_up(exporter));
-    background.spawn_local(parlant_api::probe_database(database, readiness.clone()));
+    let mut background = JoinSet::new();
+    background.spawn(keep_up(exporter));
+    background.spawn(parlant_api::probe_database(database, readiness.clone()));
     let source: Arc<dyn Source> = match &auth.sessions {
         Sessions::Http(source) => source
             .clone()
@@ -81,7 +81,7 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
                 .as_deref()
                 .map_or_else(|| Ok(pool.clone()), Pool::new)?;
             let directory = SimDirectory(DatabaseSource::new(sim.clone()));
-            background.spawn_local(Reaper::new(pool.clone(), directory).run(REAPER_INTERVAL));
+            background.spawn(Reaper::new(pool.clone(), directory).run(REAPER_INTERVAL));
             Arc::new(DatabaseSource::new(sim))
         }
     };
@@ -120,9 +120,7 @@ impl Running {
             _log,
             ..
         } = self;
-        background
-            .run_until(serve_until_signalled(&mut server, &readiness))
-            .await?;
+        serve_until_signalled(&mut server, &readiness).await?;
         drop(background);
         pool.close().await;
         tracing::info!("Stopped");

@@ -2,5 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
+mod cli;
+mod dev;
 mod house;
+mod program;
 mod reference;
+mod serve;
