@@ -24,4 +24,4 @@ pub use extract::{
 };
 pub use field_errors::FieldErrors;
 pub use readiness::{Health, Readiness, probe_database};
-pub use server::{Server, serve};
+pub use server::serve;

@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_web::HttpServer;
-pub use actix_web::dev::Server;
+use actix_web::dev::Server;
 use actix_web::web::ServiceConfig;
 
 use crate::{Config, State, app};
