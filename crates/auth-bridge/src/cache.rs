@@ -111,12 +111,14 @@ impl Cache {
         if !self.enabled {
             return load.await;
         }
-        if let Some(entry) = self.valid.get(&key).await
-            && is_live(&entry.identity, Utc::now())
-        {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            metrics.hits.increment(1);
-            return Ok(entry.identity);
+        if let Some(entry) = self.valid.get(&key).await {
+            if is_live(&entry.identity, Utc::now()) {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+                metrics.hits.increment(1);
+                return Ok(entry.identity);
+            }
+            // The wall clock was set forward: the entry's timer knows nothing of it.
+            self.valid.invalidate(&key).await;
         }
         if let Some(reason) = self.refused.get(&key).await {
             self.hits.fetch_add(1, Ordering::Relaxed);
@@ -188,4 +190,71 @@ impl Cache {
 /// Whether the session has not ended by the clock, whatever the cache's timers say.
 pub(crate) fn is_live(identity: &Identity, now: DateTime<Utc>) -> bool {
     identity.session.expires_at > now
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{Session, User};
+
+    fn entry(ends_in: TimeDelta) -> Entry {
+        let text = String::new;
+        let user = User {
+            id: text(),
+            email: text(),
+            name: text(),
+            email_verified: true,
+            image: None,
+        };
+        let expires_at = Utc::now() + ends_in;
+        let session = Session {
+            id: text(),
+            expires_at,
+            active_organization_id: None,
+            impersonated_by: None,
+        };
+        let identity = Arc::new(Identity {
+            user,
+            session,
+            workspaces: Vec::new(),
+        });
+        Entry {
+            identity,
+            keep: Duration::from_hours(1),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_entry_whose_session_ended_is_counted_and_never_served() {
+        let (cache, metrics) = (Cache::new(&Config::default()), Metrics::register("test"));
+        cache
+            .valid
+            .insert([1; 32], entry(TimeDelta::hours(1)))
+            .await;
+        cache
+            .valid
+            .insert([2; 32], entry(TimeDelta::seconds(-1)))
+            .await;
+        cache.valid.run_pending_tasks().await;
+        let statistics = cache.statistics();
+        assert_eq!(
+            (
+                statistics.total_cached_sessions,
+                statistics.active_sessions,
+                statistics.expired_sessions
+            ),
+            (2, 1, 1)
+        );
+
+        let served = cache
+            .get_or_load([2; 32], &metrics, async { Err(Reason::Expired.into()) })
+            .await;
+        assert!(matches!(served, Err(Refusal::Invalid(Reason::Expired))));
+        let served = cache
+            .get_or_load([1; 32], &metrics, async { Err(Reason::Expired.into()) })
+            .await;
+        assert!(served.is_ok());
+    }
 }

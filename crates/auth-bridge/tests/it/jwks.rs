@@ -64,6 +64,12 @@ async fn a_published_key_is_fetched_once_for_many_tokens() {
             futures_util::future::join_all(tokens.iter().map(|token| present(&bridge, token)))
                 .await;
         assert_eq!(verdicts, ["valid"; 20], "{algorithm:?}");
+        let request = web.requests().remove(0);
+        assert_eq!(
+            (request.header("authorization"), request.header("cookie")),
+            (None, None)
+        );
+        assert_eq!(request.body, "");
         assert_eq!(web.count("/jwks"), 1, "{algorithm:?}");
     }
 }

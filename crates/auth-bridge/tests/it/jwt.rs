@@ -362,3 +362,29 @@ fn a_source_that_finds_no_users_takes_no_jwts() {
         "{error}"
     );
 }
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn what_the_user_may_do_is_asked_of_the_database() {
+    let database = parlant_test_support::database().await;
+    let sim = database.sim().await;
+    let user = sim.user("Ada").await;
+    let workspace = sim.workspace(&user).await;
+    let verifier = Arc::new(JwtVerifier::new(&hs256()).unwrap());
+    let source = Arc::new(crate::database::source(database.url()));
+    let config = Config {
+        caching: false,
+        ..Config::default()
+    };
+    let bridge = AuthBridge::with_jwt(&config, source, verifier).unwrap();
+    let token = issue_hs256(&claims_with(&json!({"sub": user})));
+    let verdict = bridge.authenticate(&Credential::from_bearer(&token)).await;
+    let Verdict::Valid(identity) = verdict else {
+        panic!("{verdict:?}")
+    };
+    assert!(identity.permission(&workspace).is_some());
+    sim.ban(&user, None).await;
+    assert_eq!(present(&bridge, &token).await, "banned");
+    sim.delete_user(&user).await;
+    assert_eq!(present(&bridge, &token).await, "unknown_user");
+}

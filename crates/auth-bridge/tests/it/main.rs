@@ -6,6 +6,8 @@ mod bridge;
 mod database;
 #[cfg(feature = "postgres")]
 mod differential;
+#[cfg(all(feature = "fixture", feature = "postgres"))]
+mod fixture;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "jwt")]
