@@ -1,4 +1,4 @@
--- The two tables that Better Auth needs and the bridge never reads, as Sim has them.
+-- The tables that Better Auth needs and the bridge never reads, as Sim has them.
 create table account (
     id                       text primary key,
     account_id               text not null,
@@ -24,4 +24,13 @@ create table invitation (
     status          text not null,
     expires_at      timestamp not null,
     created_at      timestamp not null default now()
+);
+
+create table verification (
+    id         text primary key,
+    identifier text not null,
+    value      text not null,
+    expires_at timestamp not null,
+    created_at timestamp,
+    updated_at timestamp
 );
