@@ -22,6 +22,7 @@
 mod config;
 mod fields;
 mod lines;
+mod panics;
 
 pub use config::{Config, Format, VARIABLES};
 pub use lines::Lines;
@@ -36,7 +37,7 @@ pub struct Guard(
     #[expect(dead_code, reason = "held for its Drop")] tracing_appender::non_blocking::WorkerGuard,
 );
 
-/// Sends events, and the `log` records of libraries, to standard error as `config` says.
+/// Sends events, the `log` records of libraries and panics to standard error as `config` says.
 ///
 /// Lines are written by a thread of their own, so that a slow terminal or pipe does not hold up a request.
 ///
@@ -48,5 +49,6 @@ pub fn init(config: &Config) -> Result<Guard, tracing_subscriber::util::TryInitE
         .with(config.filter.clone())
         .with(Lines::new(config.format, writer))
         .try_init()?;
+    panics::log_panics();
     Ok(Guard(guard))
 }
