@@ -1,7 +1,14 @@
-use std::{env, net::SocketAddr, path::PathBuf};
+use std::{
+    env,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
+use parlant_auth_bridge::fixture::SIM_SCHEMA;
 use parlant_embedded_postgres::{Cluster, Installation, Options};
-use tokio::sync::{Mutex, OnceCell};
+use parlant_schema::ApplyOptions;
+use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
 /// The template of databases without tables.
@@ -11,17 +18,15 @@ const EMPTY: &str = "template_empty";
 const FULL: &str = "template_full";
 
 const ROLES: &str = include_str!("../../../deploy/sql/roles.sql");
-const SIM_SCHEMA: &str = include_str!("../../auth-bridge/fixture/sim_schema.sql");
 
-/// One PostgreSQL with the templates that test databases are copied from.
+/// One PostgreSQL, with the templates that the databases of tests are copied from.
 ///
-/// No connection outlives a call: every test has a runtime of its own, and a connection dies with it.
+/// No connection outlives a call: every test has a runtime of its own, which its connections die with.
 pub(crate) struct Server {
     cluster: Cluster,
     empty: OnceCell<()>,
     full: OnceCell<()>,
-    /// PostgreSQL copies one database at a time from a template.
-    copying: Mutex<u32>,
+    databases: AtomicU32,
 }
 
 /// The server of this test process.
@@ -37,83 +42,101 @@ impl Server {
             clippy::disallowed_methods,
             reason = "tests are configured by the environment alone"
         )]
-        let bin_dir = env::var_os("PG_BIN_DIR").filter(|value| !value.is_empty());
-        let installation = Installation::find(bin_dir.map(PathBuf::from).as_deref())
-            .expect("tests need PostgreSQL");
+        let bin_dir = env::var_os("PG_BIN_DIR")
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from);
+        let installation =
+            Installation::find(bin_dir.as_deref()).unwrap_or_else(|error| panic!("{error}"));
         let options = Options::temporary()
+            // Pools of many tests at once.
             .setting("max_connections", "300")
+            // The log of what will never be recovered need not be long.
+            .setting("max_wal_size", "256MB")
+            // Plans like those of a server at work, not of one query in a test's life.
             .setting("jit", "off");
         let cluster = Cluster::start(&installation, options)
             .await
-            .expect("a private PostgreSQL");
+            .unwrap_or_else(|error| panic!("{error}"));
         Self {
             cluster,
             empty: OnceCell::new(),
             full: OnceCell::new(),
-            copying: Mutex::new(0),
+            databases: AtomicU32::new(0),
         }
     }
 
-    /// A new database without tables, in which the roles may do what they may.
+    /// A new database without tables; the roles are there with their rights.
     pub(crate) async fn create_empty(&self) -> String {
         self.empty.get_or_init(|| self.make_empty()).await;
-        self.create(EMPTY).await
+        self.copy(EMPTY).await
     }
 
     /// A new database with every table.
     pub(crate) async fn create_full(&self) -> String {
         self.full.get_or_init(|| self.make_full()).await;
-        self.create(FULL).await
+        self.copy(FULL).await
     }
 
-    async fn create(&self, template: &str) -> String {
-        let mut count = self.copying.lock().await;
-        *count += 1;
-        let name = format!("test_{count}");
+    async fn copy(&self, template: &str) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.make_database(&name, template).await;
+        name
+    }
+
+    async fn make_database(&self, name: &str, template: &str) {
         let admin = self.connect("postgres", "postgres").await;
         run(
             &admin,
             &format!("create database {name} template {template}"),
         )
         .await;
-        name
     }
 
     async fn make_empty(&self) {
-        let admin = self.connect("postgres", "postgres").await;
-        run(&admin, "drop database if exists template_empty").await;
-        run(&admin, "create database template_empty template template0").await;
-        let inside = self.connect("postgres", EMPTY).await;
-        run(&inside, ROLES).await;
-        run(&inside, "create role sim login").await;
-        run(&inside, "grant usage, create on schema public to sim").await;
+        self.drop_unfinished(EMPTY).await;
+        self.make_database(EMPTY, "template0").await;
+        let admin = self.connect("postgres", EMPTY).await;
+        run(&admin, ROLES).await;
+        run(&admin, "drop role if exists sim; create role sim login").await;
+        run(&admin, "grant usage, create on schema public to sim").await;
         for role in ["sim", "parlant_app", "parlant_migrator"] {
-            let password = self.cluster.password();
-            run(&inside, &format!("alter role {role} password '{password}'")).await;
+            run(
+                &admin,
+                &format!("alter role {role} password '{}'", self.cluster.password()),
+            )
+            .await;
         }
     }
 
     async fn make_full(&self) {
         self.empty.get_or_init(|| self.make_empty()).await;
-        let admin = self.connect("postgres", "postgres").await;
-        run(&admin, "drop database if exists template_full").await;
-        run(
-            &admin,
-            "create database template_full template template_empty",
-        )
-        .await;
+        self.drop_unfinished(FULL).await;
+        self.make_database(FULL, EMPTY).await;
         run(&self.connect("sim", FULL).await, SIM_SCHEMA).await;
         run(&self.connect("postgres", FULL).await, ROLES).await;
         let migrator = parlant_db_pool::Config::new(self.url("parlant_migrator", FULL));
-        parlant_schema::apply(&migrator, &parlant_schema::ApplyOptions::default())
+        parlant_schema::apply(&migrator, &ApplyOptions::default())
             .await
             .expect("the migrations");
     }
 
+    /// What the first test left that wanted this template and was given up meanwhile.
+    async fn drop_unfinished(&self, template: &str) {
+        let admin = self.connect("postgres", "postgres").await;
+        run(
+            &admin,
+            &format!("drop database if exists {template} with (force)"),
+        )
+        .await;
+    }
+
     /// A connection URL; every role has the superuser's password.
     pub(crate) fn url(&self, role: &str, database: &str) -> String {
-        let (address, password) = (self.cluster.address(), self.cluster.password());
-        format!("postgresql://{role}:{password}@{address}/{database}")
+        format!(
+            "postgresql://{role}:{}@{}/{database}",
+            self.cluster.password(),
+            self.cluster.address()
+        )
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -125,7 +148,7 @@ impl Server {
         let (client, connection) = config
             .connect(NoTls)
             .await
-            .expect("a connection to the private PostgreSQL");
+            .expect("a connection to our own PostgreSQL");
         tokio::spawn(connection);
         client
     }

@@ -169,11 +169,11 @@ impl Sim {
 
     /// The same with a session that ends `ttl` from now; a negative one has ended.
     pub async fn session_for(&self, user: &str, ttl: TimeDelta) -> String {
-        let token = alphanumeric();
+        let (token, now) = (alphanumeric(), now());
         self.run(
             "insert into session (id, expires_at, token, created_at, updated_at, ip_address, user_agent, user_id)
              values ($1, $2, $3, $4, $4, '203.0.113.7', 'a test', $5)",
-            &[&alphanumeric(), &(now() + ttl), &token, &now(), &user],
+            &[&alphanumeric(), &(now + ttl), &token, &now, &user],
         )
         .await;
         token
