@@ -6,8 +6,7 @@ use parlant_settings::{Settings, Variable};
 use url::Url;
 
 /// The address to listen on.
-pub const HOST: Variable =
-    Variable::new("HOST", "IP address to listen on").default("0.0.0.0");
+pub const HOST: Variable = Variable::new("HOST", "IP address to listen on").default("0.0.0.0");
 /// The port to listen on.
 pub const PORT: Variable =
     Variable::new("PORT", "Port to listen on; 0 takes a free one").default("8001");

@@ -127,3 +127,42 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 fn not_json(error: &serde_json::Error) -> ApiError {
     ApiError::field(BODY, format!("is not valid JSON: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use futures_util::{Stream, stream};
+
+    use super::*;
+
+    type Chunk = Result<Bytes, PayloadError>;
+
+    async fn read_json(chunks: impl Stream<Item = Chunk> + 'static) -> Result<(), ApiError> {
+        let mut payload = Payload::Stream {
+            payload: Box::pin(chunks) as _,
+        };
+        let request = TestRequest::default().insert_header(header::ContentType::json());
+        let request = request.to_http_request();
+        let read = Json::<serde_json::Value>::from_request(&request, &mut payload).await;
+        read.map(drop)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for_forever() {
+        let chunks = stream::iter([Ok(Bytes::from_static(b"{"))]).chain(stream::pending());
+        let started = tokio::time::Instant::now();
+        let read = read_json(chunks).await;
+        assert!(matches!(read, Err(ApiError::RequestTimeout)), "{read:?}");
+        assert!(started.elapsed() >= BODY_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_ends_too_early_is_told() {
+        let chunks = [
+            Ok(Bytes::from_static(b"{")),
+            Err(PayloadError::Incomplete(None)),
+        ];
+        let read = read_json(stream::iter(chunks)).await;
+        assert!(matches!(read, Err(ApiError::InvalidRequest(_))), "{read:?}");
+    }
+}

@@ -150,6 +150,7 @@ struct ContextFor {
 struct Context<'a> {
     /// The sign-in that the context ends with.
     session_id: &'a str,
+    #[expect(clippy::struct_field_names, reason = "the name that clients know")]
     user_context: Person<'a>,
     workspace_id: &'a str,
     agent_id: Option<Uuid>,

@@ -47,6 +47,21 @@ impl Options {
             more: |_| {},
         }
     }
+
+    pub(crate) fn state(&self) -> State {
+        let mut config = parlant_db_pool::Config::new(self.url.as_str());
+        (self.pool)(&mut config);
+        let pool = Pool::new(&config).unwrap();
+        let source = Arc::new(DatabaseSource::new(pool.clone()));
+        let readiness = Readiness::new();
+        readiness.set(Health::Healthy);
+        State {
+            auth: AuthBridge::new(&self.auth, source).unwrap(),
+            conversations: Conversations::new(pool, self.limits),
+            readiness,
+            version: "1.2.3",
+        }
+    }
 }
 
 /// A running server. It stops when dropped.
@@ -71,18 +86,8 @@ impl Server {
     pub(crate) fn with(options: Options) -> Self {
         exporter();
         log_once();
-        let mut config = parlant_db_pool::Config::new(options.url);
-        (options.pool)(&mut config);
-        let pool = Pool::new(&config).unwrap();
-        let source = Arc::new(DatabaseSource::new(pool.clone()));
-        let readiness = Readiness::new();
-        readiness.set(Health::Healthy);
-        let state = State {
-            auth: AuthBridge::new(&options.auth, source).unwrap(),
-            conversations: Conversations::new(pool, options.limits),
-            readiness: readiness.clone(),
-            version: "1.2.3",
-        };
+        let state = options.state();
+        let readiness = state.readiness.clone();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = Config {
