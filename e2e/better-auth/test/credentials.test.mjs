@@ -110,6 +110,51 @@ for (const source of SOURCES) {
       await admits(person);
     });
 
+    test('reads a cookie header as Better Auth does', async () => {
+      const [person, other] = [await world.signUp(sim, 'One'), await world.signUp(sim, 'Other')];
+      const name = sim.cookieName;
+      const [token, signature] = person.signed.split('.');
+      const shapes = {
+        plain: `${name}=${person.session}`,
+        'among others': `a=b; ${name}=${person.session}; c=d`,
+        'without spaces': `a=b;${name}=${person.session};c=d`,
+        'with many spaces': `a=b;   ${name}=${person.session}   ;c=d`,
+        'spaces around the equals sign': `${name} = ${person.session}`,
+        quoted: `${name}="${person.session}"`,
+        'quoted at one end': `${name}="${person.session}`,
+        'quoted twice': `${name}=""${person.session}""`,
+        'not encoded': `${name}=${person.signed}`,
+        'encoded as a whole': `${name}=${[...Buffer.from(person.signed)].map((byte) => `%${byte.toString(16)}`).join('')}`,
+        'encoded twice': `${name}=${encodeURIComponent(person.session)}`,
+        'encoded in lower case': `${name}=${person.session.replace(/%../g, (code) => code.toLowerCase())}`,
+        'with a broken escape': `${name}=${person.session}%`,
+        'good, then another': `${name}=${person.session}; ${name}=${other.session}`,
+        'another, then good': `${name}=${other.session}; ${name}=${person.session}`,
+        'garbage, then good': `${name}=garbage; ${name}=${person.session}`,
+        'empty, then good': `${name}=; ${name}=${person.session}`,
+        'name in capitals': `${name.toUpperCase()}=${person.session}`,
+        'name with a suffix': `${name}s=${person.session}`,
+        'name with a prefix': `x-${name}=${person.session}`,
+        'no name': person.session,
+        'a part without a name': `lonely; ${name}=${person.session}`,
+        'without the padding': `${name}=${token}.${signature.slice(0, -1)}`,
+        'with more padding': `${name}=${person.signed}=`,
+        'in the URL alphabet': `${name}=${token}.${signature.replace(/\+/g, '-').replace(/\//g, '_')}`,
+        'without the token': `${name}=.${signature}`,
+        'without the signature': `${name}=${token}.`,
+        'with another separator': `${name}=${token}:${signature}`,
+        'with a dot in front': `${name}=.${person.session}`,
+        'with a longer token': `${name}=${token}x.${encodeURIComponent(signature)}`,
+      };
+      for (const [what, header] of Object.entries(shapes)) {
+        const asked = await sim.browser().get('/api/auth/get-session', { headers: { Cookie: header } });
+        assert.equal(asked.status, 200, what);
+        const { status, json } = await bridge.status({ Cookie: header });
+        const seen = status === 200 ? (json.user?.id ?? null) : status === 401 ? null : `status ${status}`;
+        assert.equal(seen, asked.json?.user.id ?? null, what);
+      }
+    });
+
     test('refuses a cookie without a signature', async () => {
       const person = await world.signUp(sim);
       assertRefused(await bridge.status(PRESENT.cookie({ sim, session: person.token })));
@@ -184,6 +229,14 @@ for (const source of SOURCES) {
       assert.equal((await person.browser.post('/api/auth/revoke-other-sessions')).status, 200);
       await refuses(again);
       await admits(person);
+    });
+
+    test('refuses the session of a user who was removed', async () => {
+      const admin = await platformAdmin();
+      const person = await world.signUp(sim);
+      await admits(person);
+      await administer(admin, 'remove-user', { userId: person.id });
+      await refuses(person);
     });
 
     test('refuses a banned user until the ban is lifted', async () => {
@@ -292,6 +345,24 @@ describe('source database in another time zone', () => {
       assert.match(agent.json.created_at, /Z$/);
     });
   }
+});
+
+describe('without the secret', () => {
+  test('source database goes by the token, source http leaves the signature to Sim', async () => {
+    const sim = sims.http;
+    const keyless = await world.bridges(sim, { BETTER_AUTH_SECRET: '' });
+    const person = await world.signUp(sim);
+    const forged = { sim, session: `${person.token}.${'A'.repeat(43)}=` };
+    for (const source of SOURCES) {
+      assertAdmitted(await keyless[source].status(PRESENT.cookie(person)), person);
+      assertAdmitted(await keyless[source].status(bearer(person)), person);
+    }
+    assertAdmitted(await keyless.database.status(PRESENT['raw bearer'](person)), person);
+    assertRefused(await keyless.http.status(PRESENT['raw bearer'](person)));
+    assertRefused(await keyless.http.status(PRESENT.cookie(forged)));
+    await person.signOut();
+    for (const source of SOURCES) assertRefused(await keyless[source].status(bearer(person)));
+  });
 });
 
 describe('what the bridge tells Sim', () => {

@@ -12,13 +12,13 @@ import { SOURCES, World } from '../lib/world.mjs';
 const PATIENCE = 12_000;
 
 let proxy;
+let through;
 /** A healthy Sim, through which people sign up, and one whose database can be taken away. */
 let sim;
 let cut;
 let bridges;
 const world = World.around(async () => {
-  const { proxy: databaseProxy, through } = await world.databaseProxy();
-  proxy = databaseProxy;
+  ({ proxy, through } = await world.databaseProxy());
   [sim, cut] = await Promise.all([world.sim(), world.sim({ database: through(world.databaseUrl) })]);
   const [database, http] = await Promise.all([
     world.bridge('database', sim, { SIM_DATABASE_URL: through(world.bridgeDatabaseUrl) }),
@@ -44,7 +44,9 @@ async function assertOutage(bridge, person) {
 }
 
 const assertRecovery = (bridge, person) =>
-  until('the bridge admits again', async () => assertAdmitted(await bridge.status(bearer(person)), person));
+  until('the bridge admits again', async () => assertAdmitted(await bridge.status(bearer(person)), person), {
+    deadline: 5_000,
+  });
 
 /** What has to go on working without any dependency. */
 async function assertAlive(bridge, person) {
@@ -97,6 +99,28 @@ for (const source of SOURCES) {
     });
   });
 }
+
+describe('one database for Sim and the bridge', () => {
+  test('away and back: 503 for everything that needs it', async () => {
+    const bridge = await world.bridge('database', sim, { DATABASE_URL: through(world.bridgeDatabaseUrl) });
+    const person = await world.signUp(sim);
+    const workspace_id = await world.rows.workspace(person);
+    const create = (name) => bridge.post('/api/v1/agents', bearer(person), { name, workspace_id });
+    assert.equal((await create('Before')).status, 201);
+    proxy.refuse();
+    try {
+      await assertOutage(bridge, person);
+      assertUnavailable(await create('Meanwhile'));
+      await assertAlive(bridge, person);
+    } finally {
+      proxy.restore();
+    }
+    await assertRecovery(bridge, person);
+    assert.equal((await create('After')).status, 201);
+    const listed = await bridge.get('/api/v1/agents', bearer(person));
+    assert.deepEqual(listed.json.map(({ name }) => name).sort(), ['After', 'Before']);
+  });
+});
 
 describe('Sim', () => {
   let person;
