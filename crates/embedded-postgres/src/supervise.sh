@@ -18,16 +18,21 @@ cd "$home" || exit 1
 [ ! -f log ] || mv -f log log.previous
 : >log || exit 1
 
-finish() {
-    tail -c 3000 log >&2
+clear_up() {
     cd /
     rm -rf -- "$sockets"
     [ "$temporary" = no ] || rm -rf -- "$home"
+}
+
+finish() {
+    tail -c 3000 log >&2
+    clear_up
     exit "$1"
 }
 
 # Runs a command until it ends by itself or has to. A shell's background command ignores INT until
 # it installs its own handler, so INT is sent again and again; QUIT and KILL are for one that hangs.
+# The watcher does what is left to do when this very shell ($$) was killed.
 supervise() {
     "$@" 2>>log 3<&- &
     child=$!
@@ -40,6 +45,7 @@ supervise() {
             [ $seconds -lt 20 ] || signal=QUIT
             [ $seconds -lt 30 ] || signal=KILL
         done
+        kill -s 0 $$ || clear_up
     } <&3 >/dev/null 2>&1 &
     watcher=$!
     wait $child

@@ -138,13 +138,18 @@ async fn when_owner_supervisor_and_postgres_are_killed_together_the_next_start_r
 
 /// The out-of-memory killer may take the supervisor first.
 #[tokio::test]
-async fn postgres_ends_with_its_owner_even_without_its_supervisor() {
+async fn nothing_stays_of_a_killed_owner_even_without_its_supervisor() {
     let owner = Owner::start(None);
-    let postmaster = owner.postmaster;
+    let data = ask(&connect(&owner.url).await, "show data_directory").await;
+    let (home, postmaster) = (
+        Path::new(&data).parent().unwrap().to_owned(),
+        owner.postmaster,
+    );
     kill(owner.supervisor());
     connect(&owner.url).await;
     owner.kill();
-    eventually("postgres is gone", || !alive(postmaster)).await;
+    eventually("the directory is gone", || !home.exists()).await;
+    assert!(!alive(postmaster));
 }
 
 #[tokio::test]
