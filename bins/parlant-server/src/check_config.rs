@@ -7,11 +7,8 @@ use crate::configuration::Configuration;
 
 /// Prints what holds for each variable, secrets redacted, unless something is wrong.
 pub(crate) fn run(mut settings: Settings) -> anyhow::Result<()> {
-    let effective: Vec<_> = VARIABLES
-        .iter()
-        .flat_map(|group| group.variables)
-        .map(|variable| settings.effective(variable))
-        .collect();
+    let effective: Vec<_> =
+        VARIABLES.iter().flat_map(|group| group.variables).map(|variable| settings.effective(variable)).collect();
     Configuration::from_settings(&mut settings);
     settings.finish()?;
     let mut out = std::io::stdout().lock();

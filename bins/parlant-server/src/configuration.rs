@@ -15,30 +15,12 @@ pub struct Group {
 
 /// Every variable that the server reads.
 pub const VARIABLES: &[Group] = &[
-    Group {
-        title: "Listening",
-        variables: parlant_api::VARIABLES,
-    },
-    Group {
-        title: "Database",
-        variables: parlant_db_pool::VARIABLES,
-    },
-    Group {
-        title: "Admitting Sim's users",
-        variables: auth::VARIABLES,
-    },
-    Group {
-        title: "Limits",
-        variables: parlant_conversations::VARIABLES,
-    },
-    Group {
-        title: "Logs",
-        variables: parlant_telemetry::VARIABLES,
-    },
-    Group {
-        title: "Development (`dev` only)",
-        variables: crate::dev::VARIABLES,
-    },
+    Group { title: "Listening", variables: parlant_api::VARIABLES },
+    Group { title: "Database", variables: parlant_db_pool::VARIABLES },
+    Group { title: "Admitting Sim's users", variables: auth::VARIABLES },
+    Group { title: "Limits", variables: parlant_conversations::VARIABLES },
+    Group { title: "Logs", variables: parlant_telemetry::VARIABLES },
+    Group { title: "Development (`dev` only)", variables: crate::dev::VARIABLES },
 ];
 
 /// Everything that can be set, read once at the start.

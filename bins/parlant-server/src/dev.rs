@@ -14,10 +14,8 @@ use crate::configuration::auth;
 use crate::serve;
 
 /// Where PostgreSQL's programs are, when they are in none of the usual places.
-const PG_BIN_DIR: Variable = Variable::new(
-    "PG_BIN_DIR",
-    "Directory of PostgreSQL's programs, for `dev`; searched for when unset",
-);
+const PG_BIN_DIR: Variable =
+    Variable::new("PG_BIN_DIR", "Directory of PostgreSQL's programs, for `dev`; searched for when unset");
 
 /// The variables that `dev` reads beside those of the server.
 pub(crate) const VARIABLES: &[Variable] = &[PG_BIN_DIR];
@@ -46,10 +44,7 @@ pub(crate) fn run(mut settings: Settings, arguments: &DevArguments) -> anyhow::R
         if arguments.fresh {
             parlant_embedded_postgres::Cluster::remove(data_dir).await?;
         }
-        let made = fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(data_dir);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(data_dir);
         made.with_context(|| format!("cannot create {}", data_dir.display()))?;
         let database = database::start(bin_dir.as_deref(), data_dir).await?;
         settings.set(&parlant_db_pool::DATABASE_URL, &*database.server_url);
@@ -84,12 +79,7 @@ fn kept_secret(data_dir: &Path) -> anyhow::Result<String> {
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || {
         let mut options = fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
         io::Write::write_all(&mut file, text.as_bytes())
     };
     write().with_context(|| format!("cannot write {}", path.display()))

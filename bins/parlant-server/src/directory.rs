@@ -8,10 +8,7 @@ use parlant_conversations::WorkspaceDirectory;
 pub(crate) struct SimDirectory(pub(crate) DatabaseSource);
 
 impl WorkspaceDirectory for SimDirectory {
-    async fn existing(
-        &self,
-        ids: &[String],
-    ) -> Result<HashSet<String>, Box<dyn Error + Send + Sync>> {
+    async fn existing(&self, ids: &[String]) -> Result<HashSet<String>, Box<dyn Error + Send + Sync>> {
         Ok(self.0.existing_workspaces(ids).await?)
     }
 }

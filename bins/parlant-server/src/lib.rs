@@ -30,11 +30,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(EXIT_USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
     let settings = Settings::from_process();
@@ -51,19 +47,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 Some(problems) => eprintln_lines("The configuration has problems:", problems),
                 None => eprintln_lines("parlant-server failed:", format_args!("{error:#}")),
             }
-            if problems.is_some() {
-                ExitCode::from(EXIT_CONFIG)
-            } else {
-                ExitCode::FAILURE
-            }
+            if problems.is_some() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the person who started the program reads it there, whatever the log level"
-)]
+#[expect(clippy::print_stderr, reason = "the person who started the program reads it there, whatever the log level")]
 fn eprintln_lines(title: &str, lines: impl std::fmt::Display) {
     eprintln!("{title}\n{lines}");
 }

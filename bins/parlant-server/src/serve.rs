@@ -32,10 +32,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
 
 /// Runs what is not a request: requests run on actix' own threads.
 pub(crate) fn runtime() -> io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
 /// A server that accepts requests.
@@ -53,17 +50,10 @@ pub(crate) struct Running {
 pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
     let configuration = Configuration::from_settings(&mut settings);
     settings.finish()?;
-    let Configuration {
-        api,
-        database,
-        auth,
-        limits,
-        telemetry,
-    } = configuration;
+    let Configuration { api, database, auth, limits, telemetry } = configuration;
     let log = parlant_telemetry::init(&telemetry)?;
     let exporter = parlant_metrics::install()?;
-    let listener = TcpListener::bind(api.address)
-        .with_context(|| format!("cannot listen on {}", api.address))?;
+    let listener = TcpListener::bind(api.address).with_context(|| format!("cannot listen on {}", api.address))?;
     let address = listener.local_addr()?;
     verify_schema(&database).await?;
 
@@ -73,13 +63,9 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
     background.spawn(keep_up(exporter));
     background.spawn(parlant_api::probe_database(database, readiness.clone()));
     let source: Arc<dyn Source> = match &auth.sessions {
-        Sessions::Http(source) => source
-            .clone()
-            .context("AUTH_SOURCE=http without a source")?,
+        Sessions::Http(source) => source.clone().context("AUTH_SOURCE=http without a source")?,
         Sessions::Database(elsewhere) => {
-            let sim = elsewhere
-                .as_deref()
-                .map_or_else(|| Ok(pool.clone()), Pool::new)?;
+            let sim = elsewhere.as_deref().map_or_else(|| Ok(pool.clone()), Pool::new)?;
             let directory = SimDirectory(DatabaseSource::new(sim.clone()));
             background.spawn(Reaper::new(pool.clone(), directory).run(REAPER_INTERVAL));
             Arc::new(DatabaseSource::new(sim))
@@ -93,14 +79,7 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
     };
     let server = parlant_api::serve(listener, &api, state, |_| {})?;
     tracing::info!(version = env!("PARLANT_VERSION"), %address, "Serving");
-    Ok(Running {
-        address,
-        server,
-        readiness,
-        pool,
-        background,
-        _log: log,
-    })
+    Ok(Running { address, server, readiness, pool, background, _log: log })
 }
 
 impl Running {
@@ -112,14 +91,7 @@ impl Running {
     /// Serves until SIGTERM or SIGINT, then lets requests under way end, for as long as `SHUTDOWN_GRACE`. A second
     /// signal ends them at once.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let Self {
-            mut server,
-            readiness,
-            pool,
-            background,
-            _log,
-            ..
-        } = self;
+        let Self { mut server, readiness, pool, background, _log, .. } = self;
         serve_until_signalled(&mut server, &readiness).await?;
         drop(background);
         pool.close().await;
@@ -128,10 +100,7 @@ impl Running {
     }
 }
 
-async fn serve_until_signalled(
-    server: &mut parlant_api::Server,
-    readiness: &Readiness,
-) -> anyhow::Result<()> {
+async fn serve_until_signalled(server: &mut parlant_api::Server, readiness: &Readiness) -> anyhow::Result<()> {
     let handle = server.handle();
     let mut signals = Signals::new()?;
     tokio::select! {
@@ -162,10 +131,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {
@@ -182,13 +148,8 @@ async fn verify_schema(database: &db_pool::Config) -> anyhow::Result<()> {
     let client = loop {
         match db_pool::connect(database).await {
             Ok(client) => break client,
-            Err(error)
-                if error.class() == db_pool::Class::Transient && Instant::now() < deadline =>
-            {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "Waiting for the database"
-                );
+            Err(error) if error.class() == db_pool::Class::Transient && Instant::now() < deadline => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "Waiting for the database");
                 sleep(DATABASE_RETRY).await;
             }
             Err(error) => return Err(error).context("cannot reach the database"),

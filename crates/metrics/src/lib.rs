@@ -15,9 +15,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Bounds in seconds of every histogram of durations, from a cached answer to the longest bearable one.
-const SECONDS: [f64; 11] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// How often [`Exporter::upkeep`] wants to be called. Samples of histograms pile up in between, 15 bytes each.
 pub const UPKEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
@@ -64,18 +62,9 @@ mod tests {
         metrics::histogram!("parlant_example_seconds").record(0.03);
         exporter.upkeep();
         let text = exporter.render();
-        assert!(
-            text.contains("# TYPE parlant_example_seconds histogram"),
-            "{text}"
-        );
-        assert!(
-            text.contains(r#"parlant_example_seconds_bucket{le="0.025"} 0"#),
-            "{text}"
-        );
-        assert!(
-            text.contains(r#"parlant_example_seconds_bucket{le="0.05"} 1"#),
-            "{text}"
-        );
+        assert!(text.contains("# TYPE parlant_example_seconds histogram"), "{text}");
+        assert!(text.contains(r#"parlant_example_seconds_bucket{le="0.025"} 0"#), "{text}");
+        assert!(text.contains(r#"parlant_example_seconds_bucket{le="0.05"} 1"#), "{text}");
         assert!(super::install().is_err(), "a process has one recorder");
     }
 }

@@ -83,11 +83,7 @@ mod tests {
             ("7d", 604_800_000),
             ("0", 0),
         ] {
-            assert_eq!(
-                Duration::from_setting(text),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
+            assert_eq!(Duration::from_setting(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
     }
 

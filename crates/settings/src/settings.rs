@@ -41,9 +41,8 @@ impl Settings {
     /// A `.env` that cannot be read or parsed is one of the problems.
     #[must_use]
     pub fn from_process() -> Self {
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let mut settings = Self::from_pairs(environment);
         settings.add_file(Path::new(".env"));
         settings
@@ -51,14 +50,9 @@ impl Settings {
 
     /// Settings from the given pairs alone; for tests and for programs that bring their own.
     #[must_use]
-    pub fn from_pairs<K: Into<String>, V: Into<String>>(
-        pairs: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
+    pub fn from_pairs<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         Self {
-            values: pairs
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
+            values: pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             problems: Vec::new(),
         }
     }
@@ -74,10 +68,7 @@ impl Settings {
             // The parser's own message repeats the line, which may hold a secret.
             match line {
                 Ok((name, value)) => drop(self.values.entry(name).or_insert(value)),
-                Err(_) => self.add(
-                    &path.display().to_string(),
-                    format!("assignment {} is not NAME=value", index + 1),
-                ),
+                Err(_) => self.add(&path.display().to_string(), format!("assignment {} is not NAME=value", index + 1)),
             }
         }
     }
@@ -98,9 +89,7 @@ impl Settings {
 
     /// The value or the default; none when there is neither, or when it cannot be read (a problem).
     pub fn optional<T: FromSetting>(&mut self, variable: &Variable) -> Option<T> {
-        let text = self
-            .text(variable)
-            .or_else(|| variable.default.map(str::to_owned))?;
+        let text = self.text(variable).or_else(|| variable.default.map(str::to_owned))?;
         match T::from_setting(&text) {
             Ok(value) => Some(value),
             Err(expected) => {
@@ -137,11 +126,7 @@ impl Settings {
     /// # Errors
     /// All problems that were found, when there are any.
     pub fn finish(self) -> Result<(), Problems> {
-        if self.problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Problems(self.problems))
-        }
+        if self.problems.is_empty() { Ok(()) } else { Err(Problems(self.problems)) }
     }
 
     /// What holds for `variable`, with secrets redacted.
@@ -152,18 +137,8 @@ impl Settings {
             (None, Some(default)) => (Some(default), "default"),
             (None, None) => (None, "unset"),
         };
-        let value = value.map(|value| {
-            if variable.secret {
-                "[redacted]".to_owned()
-            } else {
-                value.to_owned()
-            }
-        });
-        Effective {
-            name: variable.name,
-            value,
-            origin,
-        }
+        let value = value.map(|value| if variable.secret { "[redacted]".to_owned() } else { value.to_owned() });
+        Effective { name: variable.name, value, origin }
     }
 
     /// Every name of `variable` that has a value, with `NAME_FILE` names for secrets.
@@ -200,20 +175,14 @@ impl Settings {
             if other.ends_with("_FILE") && other.strip_suffix("_FILE") == Some(&first) {
                 self.add(&first, format!("is given twice, here and by {other}"));
             } else if other_text != text {
-                self.add(
-                    &first,
-                    format!("disagrees with {other}, another name for it"),
-                );
+                self.add(&first, format!("disagrees with {other}, another name for it"));
             }
         }
         Some(text)
     }
 
     fn add(&mut self, variable: &str, message: impl Into<String>) {
-        let problem = Problem {
-            variable: variable.to_owned(),
-            message: message.into(),
-        };
+        let problem = Problem { variable: variable.to_owned(), message: message.into() };
         // Two readers of one variable find the same problem.
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
@@ -238,12 +207,8 @@ mod tests {
 
     use super::*;
 
-    const URL: Variable = Variable::new("DATABASE_URL", "")
-        .alias(&["POSTGRES_URL"])
-        .secret();
-    const TTL: Variable = Variable::new("AUTH_CACHE_TTL", "")
-        .alias(&["SESSION_CACHE_TTL"])
-        .default("300");
+    const URL: Variable = Variable::new("DATABASE_URL", "").alias(&["POSTGRES_URL"]).secret();
+    const TTL: Variable = Variable::new("AUTH_CACHE_TTL", "").alias(&["SESSION_CACHE_TTL"]).default("300");
     const SIZE: Variable = Variable::new("SIZE", "");
 
     fn problems(settings: Settings) -> Vec<String> {
@@ -261,11 +226,7 @@ mod tests {
         settings.problem(&URL, "is required");
         assert_eq!(
             problems(settings),
-            [
-                "AUTH_CACHE_TTL: must be a whole number of 0 or more",
-                "SIZE: is required",
-                "DATABASE_URL: is required",
-            ]
+            ["AUTH_CACHE_TTL: must be a whole number of 0 or more", "SIZE: is required", "DATABASE_URL: is required",]
         );
     }
 
@@ -278,10 +239,7 @@ mod tests {
         let pairs = [("SESSION_CACHE_TTL", "60"), ("AUTH_CACHE_TTL", "300")];
         let mut settings = Settings::from_pairs(pairs);
         settings.value::<u64>(&TTL);
-        assert_eq!(
-            problems(settings),
-            ["AUTH_CACHE_TTL: disagrees with SESSION_CACHE_TTL, another name for it"]
-        );
+        assert_eq!(problems(settings), ["AUTH_CACHE_TTL: disagrees with SESSION_CACHE_TTL, another name for it"]);
     }
 
     #[test]
@@ -299,19 +257,13 @@ mod tests {
         let path = file.path().display().to_string();
         let mut settings = Settings::from_pairs([("POSTGRES_URL_FILE", path.as_str())]);
         let secret = settings.secret(&URL);
-        assert_eq!(
-            secret.as_ref().map(ExposeSecret::expose_secret),
-            Some("postgres://u:p@h/d")
-        );
+        assert_eq!(secret.as_ref().map(ExposeSecret::expose_secret), Some("postgres://u:p@h/d"));
         assert!(problems(settings).is_empty());
 
         let pairs = [("DATABASE_URL", "x"), ("DATABASE_URL_FILE", path.as_str())];
         let mut settings = Settings::from_pairs(pairs);
         settings.secret(&URL);
-        assert_eq!(
-            problems(settings),
-            ["DATABASE_URL: is given twice, here and by DATABASE_URL_FILE"]
-        );
+        assert_eq!(problems(settings), ["DATABASE_URL: is given twice, here and by DATABASE_URL_FILE"]);
         Ok(())
     }
 
@@ -320,19 +272,13 @@ mod tests {
         let mut settings = Settings::from_pairs([("DATABASE_URL_FILE", "/nowhere")]);
         assert!(settings.secret(&URL).is_none());
         let problems = problems(settings);
-        assert!(
-            problems[0].starts_with("DATABASE_URL_FILE: "),
-            "{problems:?}"
-        );
+        assert!(problems[0].starts_with("DATABASE_URL_FILE: "), "{problems:?}");
     }
 
     #[test]
     fn the_environment_wins_over_the_file_and_bad_lines_do_not_show_their_text() -> io::Result<()> {
         let file = tempfile::NamedTempFile::new()?;
-        std::fs::write(
-            file.path(),
-            "# comment\nSIZE=1\nAUTH_CACHE_TTL='60'\nhunter2 secret\n",
-        )?;
+        std::fs::write(file.path(), "# comment\nSIZE=1\nAUTH_CACHE_TTL='60'\nhunter2 secret\n")?;
         let mut settings = Settings::from_pairs([("SIZE", "9")]);
         settings.add_file(file.path());
         assert_eq!(settings.value::<usize>(&SIZE), 9);
@@ -347,10 +293,7 @@ mod tests {
     fn secrets_show_neither_in_debug_nor_in_the_effective_settings() {
         let settings = Settings::from_pairs([("DATABASE_URL", "postgres://u:hunter2@h/d")]);
         assert!(!format!("{settings:?}").contains("hunter2"));
-        assert_eq!(
-            settings.effective(&URL).value.as_deref(),
-            Some("[redacted]")
-        );
+        assert_eq!(settings.effective(&URL).value.as_deref(), Some("[redacted]"));
         assert_eq!(settings.effective(&TTL).origin, "default");
         assert_eq!(settings.effective(&SIZE).value, None);
     }

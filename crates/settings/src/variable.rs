@@ -20,13 +20,7 @@ impl Variable {
     /// A variable without default or alias, not secret.
     #[must_use]
     pub const fn new(name: &'static str, summary: &'static str) -> Self {
-        Self {
-            name,
-            aliases: &[],
-            default: None,
-            secret: false,
-            summary,
-        }
+        Self { name, aliases: &[], default: None, secret: false, summary }
     }
 
     /// Sets the default.

@@ -13,11 +13,8 @@ const LOG_LEVEL: Variable = Variable::new(
     "Least severe level that is logged: ERROR, WARN, INFO, DEBUG or TRACE, or levels by target such as `warn,parlant_api=debug`",
 )
 .default("INFO");
-const LOG_FORMAT: Variable = Variable::new(
-    "LOG_FORMAT",
-    "`json`, `text`, or `auto`: text on a terminal, JSON otherwise",
-)
-.default("auto");
+const LOG_FORMAT: Variable =
+    Variable::new("LOG_FORMAT", "`json`, `text`, or `auto`: text on a terminal, JSON otherwise").default("auto");
 
 /// The variables that this crate reads.
 pub const VARIABLES: &[Variable] = &[LOG_LEVEL, LOG_FORMAT];
@@ -44,10 +41,7 @@ pub struct Config {
 impl Config {
     /// Reads `LOG_LEVEL` and `LOG_FORMAT`.
     pub fn from_settings(settings: &mut Settings) -> Self {
-        Self {
-            filter: settings.value::<Filter>(&LOG_LEVEL).0,
-            format: settings.value(&LOG_FORMAT),
-        }
+        Self { filter: settings.value::<Filter>(&LOG_LEVEL).0, format: settings.value(&LOG_FORMAT) }
     }
 }
 
@@ -76,9 +70,9 @@ impl FromSetting for Filter {
             Ok(level) => Targets::new()
                 .with_default(LevelFilter::WARN.min(LevelFilter::from_level(level)))
                 .with_target(OUR_TARGETS, level),
-            Err(_) => text.parse().map_err(|_| {
-                "must be ERROR, WARN, INFO, DEBUG or TRACE, or levels by target".to_owned()
-            })?,
+            Err(_) => {
+                text.parse().map_err(|_| "must be ERROR, WARN, INFO, DEBUG or TRACE, or levels by target".to_owned())?
+            }
         };
         Ok(Self(targets))
     }
@@ -90,9 +84,7 @@ mod tests {
 
     fn enabled(level: &str, target: &str, of: Level) -> bool {
         let mut settings = Settings::from_pairs([("LOG_LEVEL", level)]);
-        Config::from_settings(&mut settings)
-            .filter
-            .would_enable(target, &of)
+        Config::from_settings(&mut settings).filter.would_enable(target, &of)
     }
 
     #[test]
@@ -106,16 +98,8 @@ mod tests {
 
     #[test]
     fn levels_by_target_are_accepted() {
-        assert!(enabled(
-            "warn,tokio_postgres=debug",
-            "tokio_postgres",
-            Level::DEBUG
-        ));
-        assert!(!enabled(
-            "warn,tokio_postgres=debug",
-            "parlant_api",
-            Level::INFO
-        ));
+        assert!(enabled("warn,tokio_postgres=debug", "tokio_postgres", Level::DEBUG));
+        assert!(!enabled("warn,tokio_postgres=debug", "parlant_api", Level::INFO));
     }
 
     #[test]

@@ -33,9 +33,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Writes what is still waiting when it is dropped; keep it until the program ends.
 #[must_use]
 #[derive(Debug)]
-pub struct Guard(
-    #[expect(dead_code, reason = "held for its Drop")] tracing_appender::non_blocking::WorkerGuard,
-);
+pub struct Guard(#[expect(dead_code, reason = "held for its Drop")] tracing_appender::non_blocking::WorkerGuard);
 
 /// Sends events, the `log` records of libraries and panics to standard error as `config` says.
 ///
@@ -45,10 +43,7 @@ pub struct Guard(
 /// When the process already has a subscriber.
 pub fn init(config: &Config) -> Result<Guard, tracing_subscriber::util::TryInitError> {
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    tracing_subscriber::registry()
-        .with(config.filter.clone())
-        .with(Lines::new(config.format, writer))
-        .try_init()?;
+    tracing_subscriber::registry().with(config.filter.clone()).with(Lines::new(config.format, writer)).try_init()?;
     panics::log_panics();
     Ok(Guard(guard))
 }

@@ -54,11 +54,7 @@ impl Line<'_> {
             self.number,
         );
         for (name, value) in &self.fields {
-            let prefix = if RESERVED.contains(name) {
-                "field."
-            } else {
-                ""
-            };
+            let prefix = if RESERVED.contains(name) { "field." } else { "" };
             let _ = write!(out, r#","{prefix}{}":{value}"#, name.escape_default());
         }
         out.push_str("}\n");
@@ -123,25 +119,15 @@ where
         event.record(&mut own);
         let message = own.take("message").unwrap_or_else(|| "".into());
         // Records of the `log` facade arrive with their true place in fields.
-        let logger = own
-            .take("log.target")
-            .unwrap_or_else(|| metadata.target().into());
-        let module = own
-            .take("log.module_path")
-            .unwrap_or_else(|| metadata.module_path().into());
-        let number = own
-            .take("log.line")
-            .unwrap_or_else(|| metadata.line().into());
+        let logger = own.take("log.target").unwrap_or_else(|| metadata.target().into());
+        let module = own.take("log.module_path").unwrap_or_else(|| metadata.module_path().into());
+        let number = own.take("log.line").unwrap_or_else(|| metadata.line().into());
         let _ = own.take("log.file");
 
         let spans: Vec<_> = context.event_scope(event).into_iter().flatten().collect();
         let extensions: Vec<_> = spans.iter().map(|span| span.extensions()).collect();
-        let mut fields: Vec<(&str, &Value)> =
-            own.0.iter().map(|(name, value)| (*name, value)).collect();
-        for known in extensions
-            .iter()
-            .filter_map(|extensions| extensions.get::<Fields>())
-        {
+        let mut fields: Vec<(&str, &Value)> = own.0.iter().map(|(name, value)| (*name, value)).collect();
+        for known in extensions.iter().filter_map(|extensions| extensions.get::<Fields>()) {
             for (name, value) in &known.0 {
                 if !fields.iter().any(|(other, _)| other == name) {
                     fields.push((name, value));
@@ -150,23 +136,13 @@ where
         }
 
         let mut out = String::with_capacity(512);
-        let line = Line {
-            level: metadata.level().as_str(),
-            logger,
-            message,
-            module,
-            number,
-            fields,
-        };
+        let line = Line { level: metadata.level().as_str(), logger, message, module, number, fields };
         match self.format {
             Format::Json => line.json(&mut out),
             Format::Text => line.text(&mut out),
         }
         // Nobody is left to tell when the log itself cannot be written.
-        let _ = self
-            .writer
-            .make_writer_for(metadata)
-            .write_all(out.as_bytes());
+        let _ = self.writer.make_writer_for(metadata).write_all(out.as_bytes());
     }
 }
 
@@ -203,10 +179,7 @@ mod tests {
     }
 
     fn json(work: impl FnOnce()) -> Vec<Value> {
-        written(Format::Json, work)
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        written(Format::Json, work).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
@@ -230,21 +203,13 @@ mod tests {
         assert_eq!(lines[1]["module"], "parlant_telemetry::lines::tests");
         assert!(lines[1]["line"].is_u64());
         let timestamp = lines[1]["timestamp"].as_str().unwrap();
-        assert_eq!(
-            timestamp.len(),
-            "2026-01-01T00:00:00.000000Z".len(),
-            "{timestamp}"
-        );
+        assert_eq!(timestamp.len(), "2026-01-01T00:00:00.000000Z".len(), "{timestamp}");
     }
 
     #[test]
     fn whatever_is_logged_a_line_is_one_valid_object() {
         let lines = json(|| {
-            tracing::info!(
-                message_text = "two\nlines \"quoted\" \u{0}\u{1b}[31m",
-                nan = f64::NAN,
-                "new\nline"
-            );
+            tracing::info!(message_text = "two\nlines \"quoted\" \u{0}\u{1b}[31m", nan = f64::NAN, "new\nline");
             tracing::info!(level = "mine", timestamp = 5, "reserved names");
             tracing::info!(value = ?Some("debug"), time = ?std::time::Duration::from_secs(1));
         });
@@ -275,10 +240,7 @@ mod tests {
 
         let lines = json(|| {
             let error = Outer(io::Error::other("connection reset"));
-            tracing::error!(
-                error = &error as &(dyn std::error::Error + 'static),
-                "failed"
-            );
+            tracing::error!(error = &error as &(dyn std::error::Error + 'static), "failed");
         });
         assert_eq!(lines[0]["error"], "the database refused: connection reset");
     }
@@ -286,11 +248,7 @@ mod tests {
     #[test]
     fn a_text_line_cannot_be_forged() {
         let text = written(Format::Text, || {
-            tracing::info!(
-                client = "a b",
-                path = "/x\n2026 ERROR forged",
-                "hello\r\nworld\u{1b}[2J"
-            );
+            tracing::info!(client = "a b", path = "/x\n2026 ERROR forged", "hello\r\nworld\u{1b}[2J");
         });
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains(r#"client="a b""#), "{text}");

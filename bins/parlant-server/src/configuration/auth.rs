@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use parlant_auth_bridge::{
-    AuthBridge, Config, ConfigError, HttpConfig, HttpSource, JwtAlgorithm, JwtConfig, JwtKey,
-    JwtVerifier, Source,
+    AuthBridge, Config, ConfigError, HttpConfig, HttpSource, JwtAlgorithm, JwtConfig, JwtKey, JwtVerifier, Source,
 };
 use parlant_db_pool as db_pool;
 use parlant_settings::{FromSetting, Settings, Variable};
@@ -14,59 +13,37 @@ pub(crate) const SOURCE: Variable = Variable::new(
     "Where sessions are looked up: `database` (Sim's tables, read-only) or `http` (Sim's get-session)",
 )
 .default("database");
-pub(crate) const SIM_DATABASE_URL: Variable = Variable::new(
-    "SIM_DATABASE_URL",
-    "Database of Sim's tables; unset: the same as DATABASE_URL",
-)
-.secret();
-const SIM_BASE_URL: Variable = Variable::new("SIM_BASE_URL", "Sim's address, for AUTH_SOURCE=http")
-    .default("http://localhost:3000");
+pub(crate) const SIM_DATABASE_URL: Variable =
+    Variable::new("SIM_DATABASE_URL", "Database of Sim's tables; unset: the same as DATABASE_URL").secret();
+const SIM_BASE_URL: Variable =
+    Variable::new("SIM_BASE_URL", "Sim's address, for AUTH_SOURCE=http").default("http://localhost:3000");
 pub(crate) const BETTER_AUTH_SECRET: Variable = Variable::new(
     "BETTER_AUTH_SECRET",
     "Sim's own; checks signed session tokens here, and lets raw tokens be asked about with AUTH_SOURCE=http",
 )
 .secret();
-const JWT_SECRET_KEY: Variable = Variable::new(
-    "JWT_SECRET_KEY",
-    "Admits JWTs signed with this secret (HS256)",
-)
-.secret();
+const JWT_SECRET_KEY: Variable =
+    Variable::new("JWT_SECRET_KEY", "Admits JWTs signed with this secret (HS256)").secret();
 const JWT_PUBLIC_KEY: Variable = Variable::new(
     "JWT_PUBLIC_KEY",
     "Admits JWTs signed with the private half of this PEM key; `\\n` may stand for line ends",
 );
-const JWT_JWKS_URL: Variable = Variable::new(
-    "JWT_JWKS_URL",
-    "Admits JWTs signed with a key of the set at this address",
-);
-const JWT_ALGORITHM: Variable = Variable::new(
-    "JWT_ALGORITHM",
-    "The only algorithm accepted: HS256, RS256, ES256 or EdDSA",
-)
-.default("HS256");
+const JWT_JWKS_URL: Variable =
+    Variable::new("JWT_JWKS_URL", "Admits JWTs signed with a key of the set at this address");
+const JWT_ALGORITHM: Variable =
+    Variable::new("JWT_ALGORITHM", "The only algorithm accepted: HS256, RS256, ES256 or EdDSA").default("HS256");
 const JWT_ISSUER: Variable = Variable::new("JWT_ISSUER", "The `iss` that a JWT must have");
 const JWT_AUDIENCE: Variable = Variable::new("JWT_AUDIENCE", "The `aud` that a JWT must have");
-const ENABLE_CACHING: Variable = Variable::new(
-    "ENABLE_CACHING",
-    "Whether looked-up sessions are remembered",
-)
-.default("true");
-const CACHE_TTL: Variable = Variable::new(
-    "AUTH_CACHE_TTL",
-    "Longest time that a looked-up session is believed",
-)
-.alias(&["SESSION_CACHE_TTL"])
-.default("300s");
-const CACHE_MAX_SIZE: Variable = Variable::new(
-    "SESSION_CACHE_MAX_SIZE",
-    "Most sessions remembered, and, counted apart, most refused tokens",
-)
-.default("1000");
-const NEGATIVE_TTL: Variable = Variable::new(
-    "AUTH_NEGATIVE_TTL",
-    "Longest time that a refusal is believed",
-)
-.default("2s");
+const ENABLE_CACHING: Variable =
+    Variable::new("ENABLE_CACHING", "Whether looked-up sessions are remembered").default("true");
+const CACHE_TTL: Variable = Variable::new("AUTH_CACHE_TTL", "Longest time that a looked-up session is believed")
+    .alias(&["SESSION_CACHE_TTL"])
+    .default("300s");
+const CACHE_MAX_SIZE: Variable =
+    Variable::new("SESSION_CACHE_MAX_SIZE", "Most sessions remembered, and, counted apart, most refused tokens")
+        .default("1000");
+const NEGATIVE_TTL: Variable =
+    Variable::new("AUTH_NEGATIVE_TTL", "Longest time that a refusal is believed").default("2s");
 
 pub(crate) const VARIABLES: &[Variable] = &[
     SOURCE,
@@ -117,10 +94,7 @@ impl Auth {
         let jwt = jwt(settings);
         let sessions = match settings.value(&SOURCE) {
             SourceName::Database => {
-                let config = sim_database.map(|url| db_pool::Config {
-                    url,
-                    ..database.clone()
-                });
+                let config = sim_database.map(|url| db_pool::Config { url, ..database.clone() });
                 if let Some(Err(error)) = config.as_ref().map(db_pool::Config::check) {
                     settings.problem(&SIM_DATABASE_URL, error.to_string());
                 }
@@ -135,11 +109,7 @@ impl Auth {
             }
         };
         let verifier = jwt.and_then(|config| checked(settings, JwtVerifier::new(&config)));
-        Self {
-            config,
-            sessions,
-            verifier: verifier.map(Arc::new),
-        }
+        Self { config, sessions, verifier: verifier.map(Arc::new) }
     }
 
     /// The bridge, over a source that was built from [`sessions`](Self::sessions).
@@ -161,17 +131,9 @@ fn jwt(settings: &mut Settings) -> Option<JwtConfig> {
     let mut keys = [secret, public_key, jwks].into_iter().flatten();
     let key = keys.next()?;
     if keys.next().is_some() {
-        settings.problem(
-            &JWT_SECRET_KEY,
-            "JWT_PUBLIC_KEY and JWT_JWKS_URL exclude each other",
-        );
+        settings.problem(&JWT_SECRET_KEY, "JWT_PUBLIC_KEY and JWT_JWKS_URL exclude each other");
     }
-    Some(JwtConfig {
-        key,
-        algorithm,
-        issuer,
-        audience,
-    })
+    Some(JwtConfig { key, algorithm, issuer, audience })
 }
 
 /// The value, or the error as a problem of the variable that is to blame.
@@ -214,8 +176,6 @@ struct Algorithm(JwtAlgorithm);
 
 impl FromSetting for Algorithm {
     fn from_setting(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map(Self)
-            .map_err(|error: ConfigError| error.to_string())
+        text.parse().map(Self).map_err(|error: ConfigError| error.to_string())
     }
 }

@@ -36,74 +36,37 @@ pub(crate) async fn start(bin_dir: Option<&Path>, data_dir: &Path) -> anyhow::Re
     let cluster = Cluster::start(&installation, options).await?;
     let admin_url = cluster.url(NAME);
 
-    create(&cluster.url("postgres"))
-        .await
-        .context("cannot create the database")?;
+    create(&cluster.url("postgres")).await.context("cannot create the database")?;
     let admin = db_pool::connect(&db_pool::Config::new(admin_url.clone())).await?;
-    let known: bool = admin
-        .query_one(
-            "-- dev_knows_sim\nselect to_regclass('public.session') is not null",
-            &[],
-        )
-        .await?
-        .get(0);
+    let known: bool =
+        admin.query_one("-- dev_knows_sim\nselect to_regclass('public.session') is not null", &[]).await?.get(0);
     if !known {
-        admin
-            .batch_execute(fixture::SIM_SCHEMA)
-            .await
-            .context("cannot create Sim's tables")?;
+        admin.batch_execute(fixture::SIM_SCHEMA).await.context("cannot create Sim's tables")?;
     }
-    admin
-        .batch_execute(ROLES)
-        .await
-        .context("cannot create the roles")?;
+    admin.batch_execute(ROLES).await.context("cannot create the roles")?;
     let password = random_text();
     for role in ["parlant_migrator", "parlant_app"] {
         // The password has letters and digits only.
-        admin
-            .batch_execute(&format!(
-                "-- dev_password\nalter role {role} login password '{password}'"
-            ))
-            .await?;
+        admin.batch_execute(&format!("-- dev_password\nalter role {role} login password '{password}'")).await?;
     }
     let url = |role: &str| format!("postgres://{role}:{password}@{}/{NAME}", cluster.address());
     let migrator = db_pool::Config::new(url("parlant_migrator"));
-    parlant_schema::apply(&migrator, &ApplyOptions::default())
-        .await
-        .context("cannot create the tables")?;
-    let demo = fixture::seed(&admin, Utc::now())
-        .await
-        .context("cannot create the demo user")?;
+    parlant_schema::apply(&migrator, &ApplyOptions::default()).await.context("cannot create the tables")?;
+    let demo = fixture::seed(&admin, Utc::now()).await.context("cannot create the demo user")?;
     let server_url = url("parlant_app");
-    Ok(Database {
-        cluster,
-        admin_url,
-        server_url,
-        demo,
-    })
+    Ok(Database { cluster, admin_url, server_url, demo })
 }
 
 async fn create(url: &str) -> anyhow::Result<()> {
     let client = db_pool::connect(&db_pool::Config::new(url)).await?;
-    let known = client
-        .query_opt(
-            "-- dev_knows_database\nselect from pg_database where datname = $1",
-            &[&NAME],
-        )
-        .await?;
+    let known = client.query_opt("-- dev_knows_database\nselect from pg_database where datname = $1", &[&NAME]).await?;
     if known.is_none() {
-        client
-            .batch_execute(&format!("-- dev_create_database\ncreate database {NAME}"))
-            .await?;
+        client.batch_execute(&format!("-- dev_create_database\ncreate database {NAME}")).await?;
     }
     Ok(())
 }
 
 /// 32 letters and digits, as a session token of Better Auth's.
 pub(crate) fn random_text() -> String {
-    rand::rng()
-        .sample_iter(Alphanumeric)
-        .take(32)
-        .map(char::from)
-        .collect()
+    rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect()
 }

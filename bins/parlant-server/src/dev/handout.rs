@@ -15,11 +15,7 @@ pub(crate) struct Handout<'a> {
 
 impl<'a> Handout<'a> {
     pub(crate) fn new(address: SocketAddr, database: &'a Database) -> Self {
-        Self {
-            base_url: format!("http://{address}"),
-            admin_url: &database.admin_url,
-            demo: &database.demo,
-        }
+        Self { base_url: format!("http://{address}"), admin_url: &database.admin_url, demo: &database.demo }
     }
 
     /// `dev.json`, for scripts.
@@ -42,11 +38,7 @@ impl<'a> Handout<'a> {
 
     /// The token and three commands to paste, on standard output.
     pub(crate) fn print(&self) -> io::Result<()> {
-        let workspace = self
-            .demo
-            .workspaces
-            .first()
-            .map_or("", |workspace| workspace.id.as_str());
+        let workspace = self.demo.workspaces.first().map_or("", |workspace| workspace.id.as_str());
         let (url, token) = (&self.base_url, &self.demo.token);
         // The greedy pattern finds the last "id" of an answer; `"workspace_id":` has no quote before its id.
         write!(

@@ -11,11 +11,7 @@ fn bad_usage_exits_64_and_help_and_version_exit_0() {
     assert!(text(&help).contains("Examples:"), "{}", text(&help));
     let version = output(&["--version"], &[]);
     assert_eq!(version.status.code(), Some(0));
-    assert!(
-        text(&version).starts_with("parlant-server 0."),
-        "{}",
-        text(&version)
-    );
+    assert!(text(&version).starts_with("parlant-server 0."), "{}", text(&version));
 }
 
 #[test]
@@ -46,24 +42,14 @@ fn every_problem_of_the_configuration_is_listed_at_once_with_exit_78() {
 
 #[test]
 fn check_config_prints_what_holds_with_secrets_redacted() {
-    let secret = (
-        "BETTER_AUTH_SECRET",
-        "hunter2-hunter2-hunter2-hunter2-hunter2",
-    );
+    let secret = ("BETTER_AUTH_SECRET", "hunter2-hunter2-hunter2-hunter2-hunter2");
     let output = output(&["check-config"], &[URL, secret, ("PORT", "9000")]);
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
-    let line = |name: &str| {
-        text.lines()
-            .find(|line| line.starts_with(name))
-            .unwrap_or_default()
-    };
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     assert!(line("DATABASE_URL").ends_with("[redacted]"), "{text}");
-    assert!(
-        line("PORT").contains("environment") && line("PORT").ends_with("9000"),
-        "{text}"
-    );
+    assert!(line("PORT").contains("environment") && line("PORT").ends_with("9000"), "{text}");
     assert!(line("DATABASE_POOL_SIZE").contains("default"), "{text}");
     assert!(line("JWT_ISSUER").contains("unset"), "{text}");
 }
@@ -81,14 +67,9 @@ fn settings_come_from_a_dotenv_file_and_from_secret_files() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("url");
     std::fs::write(&secret, "postgres://u:hunter2@localhost/d\n").unwrap();
-    std::fs::write(
-        directory.path().join(".env"),
-        format!("DATABASE_URL_FILE={}\nPORT=9001\n", secret.display()),
-    )
-    .unwrap();
-    let output = crate::program::program(directory.path(), &["check-config"], &[])
-        .output()
+    std::fs::write(directory.path().join(".env"), format!("DATABASE_URL_FILE={}\nPORT=9001\n", secret.display()))
         .unwrap();
+    let output = crate::program::program(directory.path(), &["check-config"], &[]).output().unwrap();
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("9001") && !text.contains("hunter2"), "{text}");

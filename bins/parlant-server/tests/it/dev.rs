@@ -16,11 +16,8 @@ fn dev(directory: &Path, more: &[&str]) -> Running {
 
 async fn handout(server: &mut Running, directory: &Path) -> Value {
     server.address().await;
-    server
-        .wait_for(|log| log.contains("Stop with Ctrl-C").then_some(()))
-        .await;
-    serde_json::from_str(&std::fs::read_to_string(directory.join(".parlant/dev.json")).unwrap())
-        .unwrap()
+    server.wait_for(|log| log.contains("Stop with Ctrl-C").then_some(())).await;
+    serde_json::from_str(&std::fs::read_to_string(directory.join(".parlant/dev.json")).unwrap()).unwrap()
 }
 
 async fn stop(mut server: Running) {
@@ -31,14 +28,8 @@ async fn stop(mut server: Running) {
 /// Runs the printed commands as somebody who pastes them would.
 fn paste(log: &str) -> String {
     let commands = log.lines().skip_while(|line| !line.starts_with("call()"));
-    let commands: Vec<_> = commands
-        .take_while(|line| !line.starts_with("Stop"))
-        .collect();
-    let output = Command::new("bash")
-        .args(["-c", &commands.join("\n")])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let commands: Vec<_> = commands.take_while(|line| !line.starts_with("Stop")).collect();
+    let output = Command::new("bash").args(["-c", &commands.join("\n")]).stdin(Stdio::null()).output().unwrap();
     text(&output)
 }
 
@@ -46,17 +37,10 @@ fn agents(handout: &Value) -> usize {
     let at = |name: &str| handout[name].as_str().unwrap().to_owned();
     let header = format!("Authorization: Bearer {}", at("token"));
     let output = Command::new("curl")
-        .args([
-            "-sf",
-            "-H",
-            &header,
-            &format!("{}/api/v1/agents", at("base_url")),
-        ])
+        .args(["-sf", "-H", &header, &format!("{}/api/v1/agents", at("base_url"))])
         .output()
         .unwrap();
-    serde_json::from_slice::<Vec<Value>>(&output.stdout)
-        .unwrap()
-        .len()
+    serde_json::from_slice::<Vec<Value>>(&output.stdout).unwrap().len()
 }
 
 #[tokio::test]
@@ -67,10 +51,7 @@ async fn the_printed_commands_make_an_agent_a_session_and_a_message_which_outliv
     let answers = paste(&server.log());
     assert!(answers.contains(r#""content":"Hello!""#), "{answers}");
     assert_eq!(agents(&first), 1);
-    let mode = std::fs::metadata(directory.path().join(".parlant/dev.json"))
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(directory.path().join(".parlant/dev.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     server.signal(Signal::KILL);
     server.ended().await;
@@ -94,10 +75,7 @@ async fn an_ordinary_user_can_run_it() {
     let binary = directory.path().join("parlant-server");
     std::fs::copy(env!("CARGO_BIN_EXE_parlant-server"), &binary).unwrap();
     let mut command = Command::new(&binary);
-    command
-        .args(["dev", "--port", "0"])
-        .current_dir(directory.path())
-        .env("TMPDIR", directory.path());
+    command.args(["dev", "--port", "0"]).current_dir(directory.path()).env("TMPDIR", directory.path());
     // Somebody who is not root runs the tests as an ordinary user already.
     if std::fs::metadata(directory.path()).unwrap().uid() == 0 {
         chown(directory.path(), Some(65534), Some(65534)).unwrap();
@@ -120,14 +98,10 @@ fn world_open_directory() -> TempDir {
 fn without_postgresqls_programs_the_message_names_the_package() {
     let directory = tempfile::tempdir().unwrap();
     let nowhere = directory.path().display().to_string();
-    let output = program(
-        directory.path(),
-        &["dev", "--port", "0"],
-        &[("PG_BIN_DIR", &nowhere)],
-    )
-    .env("PG_BIN_DIR", &nowhere)
-    .output()
-    .unwrap();
+    let output = program(directory.path(), &["dev", "--port", "0"], &[("PG_BIN_DIR", &nowhere)])
+        .env("PG_BIN_DIR", &nowhere)
+        .output()
+        .unwrap();
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("PG_BIN_DIR"), "{text}");
@@ -139,8 +113,7 @@ async fn two_at_once_in_one_directory_are_told_so() {
     let mut server = dev(directory.path(), &[]);
     handout(&mut server, directory.path()).await;
     let second = tokio::time::timeout(PATIENCE, async {
-        let mut command =
-            tokio::process::Command::from(program(directory.path(), &["dev", "--port", "0"], &[]));
+        let mut command = tokio::process::Command::from(program(directory.path(), &["dev", "--port", "0"], &[]));
         command.output().await.unwrap()
     });
     let second = second.await.unwrap();

@@ -66,10 +66,7 @@ fn imports_go_strictly_down_and_every_package_has_a_floor() {
         let floor = floors.get(package.as_str());
         let floor = floor.unwrap_or_else(|| panic!("{package} has no floor in the table"));
         for import in imports.iter().filter(|name| name.starts_with("parlant-")) {
-            assert!(
-                floors[import.as_str()] < *floor,
-                "{package} imports {import}"
-            );
+            assert!(floors[import.as_str()] < *floor, "{package} imports {import}");
         }
     }
 }
@@ -77,10 +74,7 @@ fn imports_go_strictly_down_and_every_package_has_a_floor() {
 #[test]
 fn the_auth_bridge_imports_the_pool_and_nothing_else_of_the_house() {
     for import in &dependencies(&Value::Null)["parlant-auth-bridge"] {
-        assert!(
-            !import.starts_with("parlant-") || import == "parlant-db-pool",
-            "{import}"
-        );
+        assert!(!import.starts_with("parlant-") || import == "parlant-db-pool", "{import}");
     }
 }
 
@@ -90,10 +84,7 @@ fn a_library_that_belongs_to_one_room_is_used_there_only() {
         for (package, imports) in dependencies(&kind) {
             for (library, owners) in OWNERS {
                 let used = imports.iter().any(|import| import == library);
-                assert!(
-                    !used || owners.contains(&package.as_str()),
-                    "{package} uses {library}"
-                );
+                assert!(!used || owners.contains(&package.as_str()), "{package} uses {library}");
             }
         }
     }
@@ -120,10 +111,7 @@ fn the_architecture_page_names_every_package() {
     let page = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
     for package in dependencies(&Value::Null).keys() {
         let name = package.strip_prefix("parlant-").unwrap();
-        assert!(
-            page.contains(&format!("`{name}`")) || page.contains(&format!("`{package}`")),
-            "{package}"
-        );
+        assert!(page.contains(&format!("`{name}`")) || page.contains(&format!("`{package}`")), "{package}");
     }
 }
 
@@ -135,21 +123,10 @@ fn files_stay_small_enough_to_hold_one_idea() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs")
-                && path.iter().any(|part| part == "src")
-            {
+            } else if path.extension().is_some_and(|ending| ending == "rs") && path.iter().any(|part| part == "src") {
                 let text = fs::read_to_string(&path).unwrap();
-                let lines = text
-                    .split("#[cfg(test)]\nmod ")
-                    .next()
-                    .unwrap_or_default()
-                    .lines()
-                    .count();
-                assert!(
-                    lines <= 600,
-                    "{} has {lines} lines without its tests",
-                    path.display()
-                );
+                let lines = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default().lines().count();
+                assert!(lines <= 600, "{} has {lines} lines without its tests", path.display());
             }
         }
     }

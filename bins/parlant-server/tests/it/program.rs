@@ -10,22 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The binary with no settings but these, in an empty directory.
-pub(crate) fn program(
-    directory: &Path,
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-) -> Command {
+pub(crate) fn program(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlant-server"));
-    command
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .envs(environment.iter().copied());
+    command.args(arguments).current_dir(directory).env_clear().envs(environment.iter().copied());
     for kept in ["PATH", "TMPDIR", "PG_BIN_DIR"] {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the binary under test needs the tests' own surroundings"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the binary under test needs the tests' own surroundings")]
         if let Some(value) = std::env::var_os(kept) {
             command.env(kept, value);
         }
@@ -36,18 +25,12 @@ pub(crate) fn program(
 /// Runs the binary to its end.
 pub(crate) fn output(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let directory = tempfile::tempdir().unwrap();
-    program(directory.path(), arguments, environment)
-        .output()
-        .unwrap()
+    program(directory.path(), arguments, environment).output().unwrap()
 }
 
 /// Standard output and standard error as one text.
 pub(crate) fn text(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// A server that runs until it is stopped or dropped; its output goes to files.
@@ -60,12 +43,7 @@ impl Running {
     pub(crate) fn start(mut command: Command, directory: &Path) -> Self {
         let log = directory.join("log");
         let file = std::fs::File::create(&log).unwrap();
-        let child = command
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap();
         Self { child, log }
     }
 
@@ -90,9 +68,7 @@ impl Running {
     /// Waits until it says where it serves.
     pub(crate) async fn address(&mut self) -> String {
         let address = |log: &str| {
-            let line = log
-                .lines()
-                .find(|line| line.contains(r#""message":"Serving""#))?;
+            let line = log.lines().find(|line| line.contains(r#""message":"Serving""#))?;
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             Some(format!("http://{}", line["address"].as_str()?))
         };

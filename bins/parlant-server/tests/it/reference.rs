@@ -8,17 +8,12 @@ use std::path::Path;
 use parlant_server::VARIABLES;
 
 fn hold(path: &str, expected: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
     if fs::read_to_string(&path).is_ok_and(|text| text == expected) {
         return;
     }
     fs::write(&path, expected).unwrap();
-    panic!(
-        "{} was not what the code declares; it is now: commit it",
-        path.display()
-    );
+    panic!("{} was not what the code declares; it is now: commit it", path.display());
 }
 
 #[test]
@@ -32,24 +27,12 @@ fn the_environment_page_lists_what_the_code_reads() {
         `parlant-migrate` reads the variables of the section Database.\n",
     );
     for group in VARIABLES {
-        write!(
-            page,
-            "\n## {}\n\n| variable | default | meaning |\n| --- | --- | --- |\n",
-            group.title
-        )
-        .unwrap();
+        write!(page, "\n## {}\n\n| variable | default | meaning |\n| --- | --- | --- |\n", group.title).unwrap();
         for variable in group.variables {
             let names = [&[variable.name], variable.aliases].concat().join("` or `");
-            let default = variable
-                .default
-                .map_or("–".to_owned(), |default| format!("`{default}`"));
+            let default = variable.default.map_or("–".to_owned(), |default| format!("`{default}`"));
             let secret = if variable.secret { " *secret*" } else { "" };
-            writeln!(
-                page,
-                "| `{names}`{secret} | {default} | {} |",
-                variable.summary
-            )
-            .unwrap();
+            writeln!(page, "| `{names}`{secret} | {default} | {} |", variable.summary).unwrap();
         }
     }
     hold("docs/reference/environment.md", &page);
@@ -64,14 +47,8 @@ fn the_example_lists_what_the_code_reads() {
     for group in VARIABLES {
         write!(example, "\n## {}\n", group.title).unwrap();
         for variable in group.variables {
-            writeln!(
-                example,
-                "\n# {}\n#{}={}",
-                variable.summary,
-                variable.name,
-                variable.default.unwrap_or_default()
-            )
-            .unwrap();
+            writeln!(example, "\n# {}\n#{}={}", variable.summary, variable.name, variable.default.unwrap_or_default())
+                .unwrap();
         }
     }
     hold(".env.example", &example);
@@ -82,11 +59,7 @@ fn no_variable_is_declared_twice() {
     let mut names: Vec<_> = VARIABLES
         .iter()
         .flat_map(|group| group.variables)
-        .flat_map(|variable| {
-            [variable.name]
-                .into_iter()
-                .chain(variable.aliases.iter().copied())
-        })
+        .flat_map(|variable| [variable.name].into_iter().chain(variable.aliases.iter().copied()))
         .collect();
     let all = names.len();
     names.sort_unstable();

@@ -12,66 +12,39 @@ use crate::program::{Running, program};
 
 fn serve(url: &str, more: &[(&str, &str)]) -> (Running, TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let mut environment = vec![
-        ("DATABASE_URL", url),
-        ("HOST", "127.0.0.1"),
-        ("PORT", "0"),
-        ("WORKERS", "2"),
-    ];
+    let mut environment = vec![("DATABASE_URL", url), ("HOST", "127.0.0.1"), ("PORT", "0"), ("WORKERS", "2")];
     environment.extend_from_slice(more);
     let command = program(directory.path(), &["serve"], &environment);
     (Running::start(command, directory.path()), directory)
 }
 
 fn client() -> reqwest::Client {
-    reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(30))
-        .build()
-        .unwrap()
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
 }
 
 async fn healthy(address: &str) {
     let deadline = std::time::Instant::now() + crate::program::PATIENCE;
-    while client()
-        .get(format!("{address}/health"))
-        .send()
-        .await
-        .unwrap()
-        .status()
-        != StatusCode::OK
-    {
+    while client().get(format!("{address}/health")).send().await.unwrap().status() != StatusCode::OK {
         assert!(std::time::Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 async fn post(address: &str, token: &str, path: &str, body: Value) -> (StatusCode, Value) {
-    let request = client()
-        .post(format!("{address}{path}"))
-        .bearer_auth(token)
-        .json(&body);
+    let request = client().post(format!("{address}{path}")).bearer_auth(token).json(&body);
     let answer = request.send().await.unwrap();
     (answer.status(), answer.json().await.unwrap())
 }
 
 /// An agent, a session and a message.
 async fn converse(address: &str, token: &str, workspace: &str) {
-    let (status, agent) = post(
-        address,
-        token,
-        "/api/v1/agents",
-        json!({ "name": "Helper", "workspace_id": workspace }),
-    )
-    .await;
+    let (status, agent) =
+        post(address, token, "/api/v1/agents", json!({ "name": "Helper", "workspace_id": workspace })).await;
     assert_eq!(status, StatusCode::CREATED, "{agent}");
     let start = json!({ "agent_id": agent["id"], "workspace_id": workspace });
     let (status, session) = post(address, token, "/api/v1/agents/sessions", start).await;
     assert_eq!(status, StatusCode::CREATED, "{session}");
-    let path = format!(
-        "/api/v1/agents/sessions/{}/messages",
-        session["session_id"].as_str().unwrap()
-    );
+    let path = format!("/api/v1/agents/sessions/{}/messages", session["session_id"].as_str().unwrap());
     let (status, message) = post(address, token, &path, json!({ "content": "Hello" })).await;
     assert_eq!(status, StatusCode::CREATED, "{message}");
 }
@@ -98,11 +71,7 @@ async fn the_least_privileged_role_serves_a_whole_conversation() {
 #[tokio::test]
 async fn sims_tables_may_live_in_another_database() {
     let (sim, ours) = (database().await, database().await);
-    ours.superuser()
-        .await
-        .batch_execute("drop table session, permissions, member, workspace cascade")
-        .await
-        .unwrap();
+    ours.superuser().await.batch_execute("drop table session, permissions, member, workspace cascade").await.unwrap();
     let (token, workspace) = user(&sim).await;
     let (mut server, _directory) = serve(&ours.url(), &[("SIM_DATABASE_URL", &sim.url())]);
     let address = server.address().await;
@@ -116,16 +85,9 @@ async fn the_checks_after_a_restart_pass_without_a_token() {
     let (mut server, _directory) = serve(&database.url(), &[]);
     let address = server.address().await;
     healthy(&address).await;
-    let answer = client()
-        .get(format!("{address}/api/v1/auth/status"))
-        .send()
-        .await
-        .unwrap();
+    let answer = client().get(format!("{address}/api/v1/auth/status")).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(
-        answer.json::<Value>().await.unwrap(),
-        json!({ "authenticated": false })
-    );
+    assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "authenticated": false }));
 }
 
 #[tokio::test]
@@ -133,11 +95,7 @@ async fn a_schema_that_is_behind_or_newer_is_refused() {
     let empty = empty_database().await;
     let (mut server, _directory) = serve(&empty.superuser_url(), &[]);
     assert_eq!(server.ended().await, Some(1));
-    assert!(
-        server.log().contains("parlant-migrate status"),
-        "{}",
-        server.log()
-    );
+    assert!(server.log().contains("parlant-migrate status"), "{}", server.log());
 
     let newer = database().await;
     let insert = "insert into parlant_migrations (version, name, applied_on, checksum)
@@ -145,11 +103,7 @@ async fn a_schema_that_is_behind_or_newer_is_refused() {
     newer.superuser().await.batch_execute(insert).await.unwrap();
     let (mut server, _directory) = serve(&newer.url(), &[]);
     assert_eq!(server.ended().await, Some(1));
-    assert!(
-        server.log().contains("parlant-migrate status"),
-        "{}",
-        server.log()
-    );
+    assert!(server.log().contains("parlant-migrate status"), "{}", server.log());
 }
 
 #[tokio::test]
@@ -158,9 +112,7 @@ async fn a_server_that_starts_before_its_database_waits_for_it() {
     let proxy = ChaosProxy::start(database.address()).await;
     proxy.refuse().await;
     let (mut server, _directory) = serve(&database.url_through(proxy.address()), &[]);
-    server
-        .wait_for(|log| log.contains("Waiting for the database").then_some(()))
-        .await;
+    server.wait_for(|log| log.contains("Waiting for the database").then_some(())).await;
     proxy.restore().await;
     let address = server.address().await;
     healthy(&address).await;
@@ -189,17 +141,12 @@ async fn a_request_under_way_is_answered_after_sigterm_and_a_stuck_one_ends_with
     healthy(&address).await;
 
     server.signal(Signal::TERM);
-    server
-        .wait_for(|log| log.contains(r#""message":"Stopping""#).then_some(()))
-        .await;
+    server.wait_for(|log| log.contains(r#""message":"Stopping""#).then_some(())).await;
     late.write_all(&body.as_bytes()[5..]).await.unwrap();
     let mut answer = String::new();
     late.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-    assert!(
-        answer.to_lowercase().contains("connection: close"),
-        "{answer}"
-    );
+    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
     assert_eq!(server.ended().await, Some(0));
 }
 
