@@ -5,8 +5,8 @@
 -- index depends on the operating system's collation.
 create table parlant_agent (
     id           uuid primary key,
-    created_at   timestamptz not null default now(),
-    updated_at   timestamptz not null default now(),
+    created_at   timestamptz not null default statement_timestamp(),
+    updated_at   timestamptz not null default statement_timestamp(),
     temperature  double precision,
     version      integer not null default 1,
     workspace_id text collate "C" not null,
@@ -19,7 +19,7 @@ create table parlant_agent (
     tools        jsonb not null,
     -- What sessions refer to: an agent together with its workspace, so that the database
     -- itself refuses a session in another workspace than its agent's.
-    constraint parlant_agent_tenant_key unique (workspace_id, id),
+    constraint parlant_agent_tenant_key unique (id, workspace_id),
     constraint parlant_agent_name_check check (name <> ''),
     constraint parlant_agent_status_check check (status in ('active', 'archived')),
     constraint parlant_agent_temperature_check check (temperature between 0 and 2),
@@ -31,8 +31,8 @@ comment on table parlant_agent is 'Agents; deleting one archives it';
 comment on column parlant_agent.user_id is 'Who created it';
 comment on column parlant_agent.version is 'Grows with each change; the ETag';
 
--- Lists newest first (UUIDv7 grow with time), counts for the limit, and the reaper's walk over workspaces.
-create index parlant_agent_active_idx on parlant_agent (workspace_id, id) where status = 'active';
+-- Lists newest first, the count for the limit, and the reaper's walk over workspaces.
+create index parlant_agent_active_idx on parlant_agent (workspace_id, created_at, id) where status = 'active';
 
 -- A name is free again when its agent is archived.
 create unique index parlant_agent_active_name_key on parlant_agent (workspace_id, name) where status = 'active';

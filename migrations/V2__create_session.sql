@@ -3,16 +3,16 @@
 create table parlant_session (
     id            uuid primary key,
     agent_id      uuid not null,
-    created_at    timestamptz not null default now(),
+    created_at    timestamptz not null default statement_timestamp(),
     message_count integer not null default 0,
     workspace_id  text collate "C" not null,
     user_id       text collate "C" not null,
     status        text not null default 'active',
     context       jsonb not null,
-    -- What events refer to, and an admin's list of the workspace.
-    constraint parlant_session_tenant_key unique (workspace_id, id),
-    constraint parlant_session_agent_fkey foreign key (workspace_id, agent_id)
-        references parlant_agent (workspace_id, id),
+    -- What events refer to.
+    constraint parlant_session_tenant_key unique (id, workspace_id),
+    constraint parlant_session_agent_fkey foreign key (agent_id, workspace_id)
+        references parlant_agent (id, workspace_id),
     constraint parlant_session_status_check check (status in ('active', 'ended')),
     constraint parlant_session_message_count_check check (message_count >= 0),
     constraint parlant_session_context_check check (jsonb_typeof(context) = 'object')
@@ -22,14 +22,12 @@ comment on table parlant_session is 'Conversations; deleting one ends it';
 comment on column parlant_session.user_id is 'Whose conversation it is';
 comment on column parlant_session.message_count is 'Messages so far, which is also the offset of the next one';
 
--- Lists newest first: a user's own in a workspace, a user's own with an agent, everybody's with an agent.
--- The user never comes first: a look-up by id and owner must not find such an index attractive.
-create index parlant_session_workspace_user_idx on parlant_session (workspace_id, user_id, id);
-create index parlant_session_agent_user_idx on parlant_session (agent_id, user_id, id);
-create index parlant_session_agent_idx on parlant_session (agent_id, id);
+-- Lists newest first: everybody's and a user's own, in a workspace and with an agent; also the end of an
+-- agent's sessions. Each list has the one index that gives its order: see crates/conversations/src/sql/mod.rs.
+create index parlant_session_workspace_idx on parlant_session (workspace_id, status, created_at, id);
+create index parlant_session_workspace_user_idx on parlant_session (workspace_id, user_id, created_at, id);
+create index parlant_session_agent_idx on parlant_session (agent_id, status, created_at, id);
+create index parlant_session_agent_user_idx on parlant_session (agent_id, user_id, created_at, id);
 
--- The same for active ones, which are few however many have ended; also the limit per user
--- and the end of an agent's sessions.
-create index parlant_session_active_user_idx on parlant_session (user_id, id) where status = 'active';
-create index parlant_session_active_workspace_idx on parlant_session (workspace_id, id) where status = 'active';
-create index parlant_session_active_agent_idx on parlant_session (agent_id, id) where status = 'active';
+-- A user's active sessions, which are few however many have ended: their list, and the count for the limit.
+create index parlant_session_active_user_idx on parlant_session (user_id, created_at, id) where status = 'active';

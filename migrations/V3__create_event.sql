@@ -11,8 +11,8 @@ create table parlant_event (
     content         text not null,
     metadata        jsonb not null,
     constraint parlant_event_pkey primary key (session_id, "offset"),
-    constraint parlant_event_session_fkey foreign key (workspace_id, session_id)
-        references parlant_session (workspace_id, id),
+    constraint parlant_event_session_fkey foreign key (session_id, workspace_id)
+        references parlant_session (id, workspace_id),
     constraint parlant_event_offset_check check ("offset" >= 0),
     constraint parlant_event_message_type_check check (message_type in ('user', 'system', 'agent')),
     constraint parlant_event_content_check check (content <> ''),

@@ -1,4 +1,5 @@
 //! A page of 100 agents, from a warm pool to the bytes of its JSON.
+#![expect(clippy::expect_used, reason = "a failed assumption is a failed benchmark")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use parlant_auth_bridge::Permission;
@@ -22,10 +23,7 @@ async fn prepare() -> (parlant_test_support::TestDatabase, Conversations) {
             model: Some("small".into()),
             temperature: Some(0.2),
         };
-        conversations
-            .create_agent(&actor, agent)
-            .await
-            .expect("an agent");
+        conversations.create_agent(&actor, agent).await.expect("an agent");
     }
     (database, conversations)
 }
@@ -34,22 +32,12 @@ fn listing(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (_database, conversations) = runtime.block_on(prepare());
     let one = Actor::new("user", [("workspace", Permission::Read)]);
-    let several = Actor::new(
-        "user",
-        ["a", "b", "workspace", "z"].map(|id| (id, Permission::Read)),
-    );
+    let several = Actor::new("user", ["a", "b", "workspace", "z"].map(|id| (id, Permission::Read)));
     for (name, actor) in [("one workspace", one), ("four workspaces", several)] {
         criterion.bench_function(&format!("100 agents of {name} to JSON"), |bencher| {
             bencher.to_async(&runtime).iter(async || {
-                let list = ListAgents {
-                    workspace_id: None,
-                    cursor: None,
-                    limit: MAX_PAGE,
-                };
-                let page = conversations
-                    .list_agents(&actor, list)
-                    .await
-                    .expect("a page");
+                let list = ListAgents { workspace_id: None, cursor: None, limit: MAX_PAGE };
+                let page = conversations.list_agents(&actor, list).await.expect("a page");
                 serde_json::to_vec(&page.items).expect("JSON")
             });
         });

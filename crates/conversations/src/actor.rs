@@ -43,9 +43,7 @@ impl<'a> Actor<'a> {
     /// What the user may do in a workspace; nothing when it is not among the user's.
     #[must_use]
     pub fn permission(&self, workspace_id: &str) -> Option<Permission> {
-        let found = self
-            .grants
-            .binary_search_by(|grant| grant.0.cmp(workspace_id));
+        let found = self.grants.binary_search_by(|grant| grant.0.cmp(workspace_id));
         found.ok().map(|index| self.grants[index].1)
     }
 
@@ -57,10 +55,7 @@ impl<'a> Actor<'a> {
         if self.permission(workspace_id) >= Some(required) {
             Ok(())
         } else {
-            Err(Error::PermissionDenied {
-                workspace_id: workspace_id.to_owned(),
-                required,
-            })
+            Err(Error::PermissionDenied { workspace_id: workspace_id.to_owned(), required })
         }
     }
 
@@ -73,9 +68,7 @@ impl<'a> Actor<'a> {
             return Ok(self.clone());
         };
         self.require(workspace_id, Permission::Read)?;
-        let grants = self
-            .permission(workspace_id)
-            .map(|held| (workspace_id, held));
+        let grants = self.permission(workspace_id).map(|held| (workspace_id, held));
         Ok(Self::new(self.user_id, grants))
     }
 

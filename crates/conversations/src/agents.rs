@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use parlant_auth_bridge::Permission;
-use parlant_db_pool::Row;
+use parlant_db_pool::{Row, ToSql, Transaction};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,14 +10,13 @@ use uuid::Uuid;
 use crate::check::{Check, MAX_DESCRIPTION, MAX_MODEL};
 use crate::conversations::{lock, read};
 use crate::json::Jsonb;
-use crate::page::before;
 use crate::sql::agents as sql;
 use crate::{Actor, Conversations, Cursor, Error, Json, Page};
 
 /// An agent of a workspace. Serializes as clients see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Agent {
-    /// UUIDv7.
+    /// Grows with time (`UUIDv7`).
     pub id: Uuid,
     /// Unique among the workspace's active agents.
     pub name: String,
@@ -158,31 +157,26 @@ impl Conversations {
 
         let id = Uuid::now_v7();
         let max = self.limits.agents_per_workspace;
-        let created = self.pool.transaction("create_agent", async |transaction| {
-            let workspace_id = &new.workspace_id;
-            transaction
-                .query_one(&sql::LOCK_AGENT_LIMIT, &[&lock::AGENT_LIMIT, workspace_id])
-                .await?;
-            let row = transaction
-                .query_opt(
-                    &sql::CREATE_AGENT,
-                    &[
-                        &id,
-                        workspace_id,
-                        &actor.user_id(),
-                        &name,
-                        &new.description,
-                        &guidelines,
-                        &tools,
-                        &new.model,
-                        &new.temperature,
-                        &i64::from(max),
-                    ],
-                )
-                .await?;
+        let parameters: [&(dyn ToSql + Sync); 10] = [
+            &id,
+            &new.workspace_id,
+            &actor.user_id(),
+            &name,
+            &new.description,
+            &guidelines,
+            &tools,
+            &new.model,
+            &new.temperature,
+            &i64::from(max),
+        ];
+        let (workspace_id, parameters) = (&new.workspace_id, &parameters);
+        let create = |transaction: Transaction| async move {
+            transaction.query_one(&sql::LOCK_AGENT_LIMIT, &[&lock::AGENT_LIMIT, workspace_id]).await?;
+            let row = transaction.query_opt(&sql::CREATE_AGENT, parameters).await?;
             Ok(row)
-        });
-        let row = created.await.map_err(name_taken)?;
+        };
+        let created = self.pool.transaction("create_agent", create).await;
+        let row = created.map_err(name_taken)?;
         agent(&row.ok_or(Error::AgentLimit { max })?)
     }
 
@@ -190,34 +184,27 @@ impl Conversations {
     ///
     /// # Errors
     /// [`Error::Invalid`]; [`Error::PermissionDenied`] for a workspace that is not among the caller's.
-    pub async fn list_agents(
-        &self,
-        actor: &Actor<'_>,
-        list: ListAgents<'_>,
-    ) -> Result<Page<Agent>, Error> {
+    pub async fn list_agents(&self, actor: &Actor<'_>, list: ListAgents<'_>) -> Result<Page<Agent>, Error> {
         let mut check = Check::default();
         check.limit(list.limit);
         check.finish()?;
-        let before = before(list.cursor);
+        let Cursor { created_at, id } = list.cursor.unwrap_or(Cursor::START);
         let surplus = i64::from(list.limit) + 1;
         let rows = match actor.within(list.workspace_id)?.holding(Permission::Read)[..] {
             [] => return Ok(Page::EMPTY),
             [workspace_id] => {
-                let query = &sql::LIST_WORKSPACE_AGENTS;
-                self.pool
-                    .query(query, &[&workspace_id, &before, &surplus])
-                    .await?
+                let parameters: [&(dyn ToSql + Sync); 4] = [&workspace_id, &created_at, &id, &surplus];
+                self.pool.query(&sql::LIST_WORKSPACE_AGENTS, &parameters).await?
             }
             ref workspace_ids => {
-                let query = &sql::LIST_AGENTS;
-                self.pool
-                    .query(query, &[&workspace_ids, &before, &surplus])
-                    .await?
+                let parameters: [&(dyn ToSql + Sync); 4] = [&workspace_ids, &created_at, &id, &surplus];
+                self.pool.query(&sql::LIST_AGENTS, &parameters).await?
             }
         };
         let agents = rows.iter().map(agent).collect::<Result<_, _>>()?;
-        Ok(Page::from_surplus(agents, list.limit, |agent: &Agent| {
-            agent.id
+        Ok(Page::from_surplus(agents, list.limit, |agent: &Agent| Cursor {
+            created_at: agent.created_at,
+            id: agent.id,
         }))
     }
 
@@ -227,10 +214,7 @@ impl Conversations {
     /// [`Error::AgentNotFound`].
     pub async fn agent(&self, actor: &Actor<'_>, id: Uuid) -> Result<Agent, Error> {
         let workspace_ids = actor.holding(Permission::Read);
-        let row = self
-            .pool
-            .query_opt(&sql::GET_AGENT, &[&id, &workspace_ids])
-            .await?;
+        let row = self.pool.query_opt(&sql::GET_AGENT, &[&id, &workspace_ids]).await?;
         agent(&row.ok_or(Error::AgentNotFound)?)
     }
 
@@ -271,31 +255,28 @@ impl Conversations {
         }
         check.finish()?;
 
-        let updated = self.pool.query_opt(
-            &sql::UPDATE_AGENT,
-            &[
-                &id,
-                &actor.holding(Permission::Write),
-                &if_match,
-                &name,
-                &changes_description,
-                &description,
-                &guidelines,
-                &tools,
-                &changes_model,
-                &model,
-                &changes_temperature,
-                &temperature,
-            ],
-        );
-        if let Some(row) = updated.await.map_err(|error| name_taken(error.into()))? {
+        let workspace_ids = actor.holding(Permission::Write);
+        let parameters: [&(dyn ToSql + Sync); 12] = [
+            &id,
+            &workspace_ids,
+            &if_match,
+            &name,
+            &changes_description,
+            &description,
+            &guidelines,
+            &tools,
+            &changes_model,
+            &model,
+            &changes_temperature,
+            &temperature,
+        ];
+        let updated = self.pool.query_opt(&sql::UPDATE_AGENT, &parameters).await;
+        if let Some(row) = updated.map_err(|error| name_taken(error.into()))? {
             return agent(&row);
         }
         let untouched = self.agent(actor, id).await?;
         actor.require(&untouched.workspace_id, Permission::Write)?;
-        Err(Error::VersionConflict {
-            current: untouched.version,
-        })
+        Err(Error::VersionConflict { current: untouched.version })
     }
 
     /// Deletes an agent for its creator, if that one may still write in the workspace, or for an admin of it. The
@@ -304,33 +285,25 @@ impl Conversations {
     /// # Errors
     /// [`Error::AgentNotFound`], also the second time; [`Error::PermissionDenied`].
     pub async fn archive_agent(&self, actor: &Actor<'_>, id: Uuid) -> Result<(), Error> {
-        let admin = actor.holding(Permission::Admin);
-        let write = actor.holding(Permission::Write);
-        let archived = self.pool.transaction("archive_agent", async |transaction| {
-            let row = transaction
-                .query_opt(
-                    &sql::ARCHIVE_AGENT,
-                    &[&id, &admin, &write, &actor.user_id()],
-                )
-                .await?;
+        let (admin, write) = (actor.holding(Permission::Admin), actor.holding(Permission::Write));
+        let user_id = actor.user_id();
+        let parameters: [&(dyn ToSql + Sync); 4] = [&id, &admin, &write, &user_id];
+        let parameters = &parameters;
+        let archive = |transaction: Transaction| async move {
+            let row = transaction.query_opt(&sql::ARCHIVE_AGENT, parameters).await?;
             let Some(row) = row else {
                 return Ok(false);
             };
-            let workspace_id: &str = read("parlant_agent", &row, |row| Ok(row.try_get(0)?))?;
-            transaction
-                .execute(&sql::END_SESSIONS_OF_AGENT, &[&workspace_id, &id])
-                .await?;
+            let workspace_id: String = read("parlant_agent", &row, |row| Ok(row.try_get(0)?))?;
+            transaction.execute(&sql::END_SESSIONS_OF_AGENT, &[&workspace_id, &id]).await?;
             Ok::<_, Error>(true)
-        });
-        if archived.await? {
+        };
+        if self.pool.transaction("archive_agent", archive).await? {
             return Ok(());
         }
         let untouched = self.agent(actor, id).await?;
         actor.require(&untouched.workspace_id, Permission::Write)?;
-        Err(Error::PermissionDenied {
-            workspace_id: untouched.workspace_id,
-            required: Permission::Admin,
-        })
+        Err(Error::PermissionDenied { workspace_id: untouched.workspace_id, required: Permission::Admin })
     }
 }
 
@@ -344,9 +317,7 @@ fn entries(check: &mut Check, field: &'static str, change: &Change<Vec<Value>>) 
 
 fn name_taken(error: Error) -> Error {
     match error {
-        Error::Database(error) if error.constraint() == Some("parlant_agent_active_name_key") => {
-            Error::AgentNameTaken
-        }
+        Error::Database(error) if error.constraint() == Some("parlant_agent_active_name_key") => Error::AgentNameTaken,
         other => other,
     }
 }

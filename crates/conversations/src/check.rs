@@ -30,7 +30,7 @@ pub const MAX_CONTENT: usize = 32_000;
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// Highest temperature of an agent; the lowest is 0.
 pub const MAX_TEMPERATURE: f64 = 2.0;
-/// Deepest nesting of arrays and objects in JSON that is stored. Half of what serde_json reads.
+/// Deepest nesting of arrays and objects in JSON that is stored. Half of what `serde_json` reads.
 pub const MAX_DEPTH: usize = 64;
 
 /// Collects what is wrong with a request, so that all of it is told at once.
@@ -39,19 +39,12 @@ pub(crate) struct Check(Vec<FieldError>);
 
 impl Check {
     pub(crate) fn problem(&mut self, field: &'static str, message: impl Into<String>) {
-        self.0.push(FieldError {
-            field,
-            message: message.into(),
-        });
+        self.0.push(FieldError { field, message: message.into() });
     }
 
     /// Ends the check.
     pub(crate) fn finish(self) -> Result<(), Error> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Invalid(FieldErrors(self.0)))
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(FieldErrors(self.0))) }
     }
 
     /// An agent's name without the blanks around it: one line that says something.
@@ -76,10 +69,7 @@ impl Check {
 
     pub(crate) fn temperature(&mut self, temperature: f64) {
         if !(0.0..=MAX_TEMPERATURE).contains(&temperature) {
-            self.problem(
-                "temperature",
-                format!("must be from 0 to {MAX_TEMPERATURE}"),
-            );
+            self.problem("temperature", format!("must be from 0 to {MAX_TEMPERATURE}"));
         }
     }
 
@@ -95,15 +85,10 @@ impl Check {
     pub(crate) fn entries(&mut self, field: &'static str, entries: &[Value]) -> Jsonb {
         if entries.len() > MAX_ENTRIES {
             self.problem(field, format!("must have at most {MAX_ENTRIES} entries"));
-        } else if !entries
-            .iter()
-            .all(|entry| entry.is_object() || entry.is_string())
-        {
+        } else if !entries.iter().all(|entry| entry.is_object() || entry.is_string()) {
             self.problem(field, "must contain objects or texts only");
         }
-        let problem = entries
-            .iter()
-            .find_map(|entry| unstorable(entry, MAX_DEPTH - 1));
+        let problem = entries.iter().find_map(|entry| unstorable(entry, MAX_DEPTH - 1));
         self.json(field, &entries, problem, MAX_ENTRIES_BYTES)
     }
 
@@ -171,10 +156,9 @@ mod tests {
     fn problems(check: Check) -> Vec<(&'static str, String)> {
         match check.finish() {
             Ok(()) => Vec::new(),
-            Err(Error::Invalid(FieldErrors(errors))) => errors
-                .into_iter()
-                .map(|error| (error.field, error.message))
-                .collect(),
+            Err(Error::Invalid(FieldErrors(errors))) => {
+                errors.into_iter().map(|error| (error.field, error.message)).collect()
+            }
             Err(other) => panic!("{other}"),
         }
     }
@@ -207,11 +191,7 @@ mod tests {
 
     #[test]
     fn what_postgresql_cannot_store_is_found_at_any_depth() {
-        let values = [
-            json!({"a": [{"b": "x\0y"}]}),
-            json!({"a\0": 1}),
-            json!([{"\0": null}]),
-        ];
+        let values = [json!({"a": [{"b": "x\0y"}]}), json!({"a\0": 1}), json!([{"\0": null}])];
         for value in values {
             assert_eq!(unstorable(&value, MAX_DEPTH), Some(NUL), "{value}");
         }
@@ -232,15 +212,8 @@ mod tests {
     #[test]
     fn json_has_a_shape_and_a_size() {
         let mut check = Check::default();
-        check.entries(
-            "guidelines",
-            &[json!({"condition": "a", "action": "b"}), json!("c")],
-        );
-        check.object(
-            "metadata",
-            &json!({"a": [1, null, 1.5]}),
-            MAX_METADATA_BYTES,
-        );
+        check.entries("guidelines", &[json!({"condition": "a", "action": "b"}), json!("c")]);
+        check.object("metadata", &json!({"a": [1, null, 1.5]}), MAX_METADATA_BYTES);
         assert!(problems(check).is_empty());
 
         let mut check = Check::default();
@@ -248,11 +221,7 @@ mod tests {
         check.entries("tools", &vec![json!("t"); MAX_ENTRIES + 1]);
         check.entries("tools", &[json!("t".repeat(MAX_ENTRIES_BYTES))]);
         check.object("metadata", &json!([]), MAX_METADATA_BYTES);
-        check.object(
-            "metadata",
-            &json!({"a": "m".repeat(MAX_METADATA_BYTES)}),
-            MAX_METADATA_BYTES,
-        );
+        check.object("metadata", &json!({"a": "m".repeat(MAX_METADATA_BYTES)}), MAX_METADATA_BYTES);
         assert_eq!(problems(check).len(), 5);
     }
 

@@ -1,11 +1,8 @@
 use parlant_settings::{Settings, Variable};
 
 /// Most active agents of one workspace.
-pub const MAX_AGENTS_PER_WORKSPACE: Variable = Variable::new(
-    "MAX_AGENTS_PER_WORKSPACE",
-    "Most active agents in a workspace",
-)
-.default("100");
+pub const MAX_AGENTS_PER_WORKSPACE: Variable =
+    Variable::new("MAX_AGENTS_PER_WORKSPACE", "Most active agents in a workspace").default("100");
 /// Most active sessions of one user, over all workspaces.
 pub const MAX_SESSIONS_PER_USER: Variable =
     Variable::new("MAX_SESSIONS_PER_USER", "Most active sessions of a user").default("100");
@@ -23,10 +20,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            agents_per_workspace: 100,
-            sessions_per_user: 100,
-        }
+        Self { agents_per_workspace: 100, sessions_per_user: 100 }
     }
 }
 

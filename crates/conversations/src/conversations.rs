@@ -13,9 +13,7 @@ pub struct Conversations {
 
 impl std::fmt::Debug for Conversations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Conversations")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Conversations").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 

@@ -43,7 +43,7 @@
 //!
 //! # Rules
 //! - Deleting archives: the database role has no `DELETE`.
-//! - Lists are pages by id, newest first; ids are UUIDv7 and grow with time.
+//! - Lists are pages by id, newest first; ids grow with time (`UUIDv7`).
 //! - Messages of a session are numbered from 0 without a gap, whoever writes at the same time.
 //! - What a caller may not see is [not found](Class::NotFound); what it may see but not do is
 //!   [denied](Class::Denied).

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use parlant_auth_bridge::Permission;
-use parlant_db_pool::Row;
+use parlant_db_pool::{Row, ToSql};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::{Actor, Conversations, Error, Json};
 /// A message of a session. Serializes as clients see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Message {
-    /// UUIDv7.
+    /// Grows with time (`UUIDv7`).
     pub id: Uuid,
     /// The session.
     pub session_id: Uuid,
@@ -100,12 +100,7 @@ impl Conversations {
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::SessionNotFound`], [`Error::SessionEnded`], [`Error::IdempotencyMismatch`].
-    pub async fn post_message(
-        &self,
-        actor: &Actor<'_>,
-        session_id: Uuid,
-        new: NewMessage,
-    ) -> Result<Message, Error> {
+    pub async fn post_message(&self, actor: &Actor<'_>, session_id: Uuid, new: NewMessage) -> Result<Message, Error> {
         let empty = Value::Object(serde_json::Map::new());
         let mut check = Check::default();
         check.text("content", &new.content, 1, MAX_CONTENT);
@@ -121,7 +116,7 @@ impl Conversations {
 
         let workspace_ids = actor.holding(Permission::Read);
         let (id, user_id) = (Uuid::now_v7(), actor.user_id());
-        let parameters: [&(dyn parlant_db_pool::ToSql + Sync); 8] = [
+        let parameters: [&(dyn ToSql + Sync); 8] = [
             &session_id,
             &workspace_ids,
             &user_id,
@@ -134,16 +129,11 @@ impl Conversations {
         let post = || self.pool.query_opt(&sql::POST_MESSAGE, &parameters);
         let row = match post().await {
             // A request with the same key was under way at the same time. It has committed: now it can be seen.
-            Err(error) if error.constraint() == Some("parlant_event_idempotency_key") => {
-                post().await
-            }
+            Err(error) if error.constraint() == Some("parlant_event_idempotency_key") => post().await,
             result => result,
         }?;
         let Some(row) = row else {
-            let exists = self
-                .pool
-                .query_opt(&sql::SESSION_EXISTS, &parameters[..3])
-                .await?;
+            let exists = self.pool.query_opt(&sql::SESSION_EXISTS, &parameters[..3]).await?;
             return Err(exists.map_or(Error::SessionNotFound, |_| Error::SessionEnded));
         };
         if read("parlant_event", &row, |row| Ok(row.try_get(7)?))? {
@@ -169,19 +159,12 @@ impl Conversations {
         check.finish()?;
         let (everybody, own) = (actor.holding(Permission::Admin), actor.below_admin());
         let first = i64::from(list.offset);
-        let parameters: [&(dyn parlant_db_pool::ToSql + Sync); 6] = [
-            &session_id,
-            &everybody,
-            &actor.user_id(),
-            &own,
-            &first,
-            &(first + i64::from(list.limit)),
-        ];
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&session_id, &everybody, &actor.user_id(), &own, &first, &(first + i64::from(list.limit))];
         let rows = self.pool.query(&sql::LIST_MESSAGES, &parameters).await?;
         let session = rows.first().ok_or(Error::SessionNotFound)?;
-        let (total, any): (i32, Option<Uuid>) = read("parlant_session", session, |row| {
-            Ok((row.try_get(7)?, row.try_get(0)?))
-        })?;
+        let (total, any): (i32, Option<Uuid>) =
+            read("parlant_session", session, |row| Ok((row.try_get(7)?, row.try_get(0)?)))?;
         let messages = if any.is_some() { &rows[..] } else { &[] };
         Ok(Messages {
             messages: messages.iter().map(message).collect::<Result<_, _>>()?,

@@ -21,10 +21,7 @@ pub(crate) struct ReaperMetrics {
 impl ReaperMetrics {
     pub(crate) fn register() -> Self {
         describe_counter!(REAPER_LOOKS, "Looks for workspaces that vanished from Sim.");
-        describe_counter!(
-            REAPER_ARCHIVED_AGENTS,
-            "Agents archived because their workspace is gone."
-        );
+        describe_counter!(REAPER_ARCHIVED_AGENTS, "Agents archived because their workspace is gone.");
         let looks = |outcome: &'static str| counter!(REAPER_LOOKS, "outcome" => outcome);
         Self {
             done: looks("done"),

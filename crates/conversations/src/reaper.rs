@@ -15,7 +15,7 @@ use crate::metrics::ReaperMetrics;
 use crate::sql::reaper as sql;
 
 /// Workspaces asked about at a time.
-const WORKSPACES_AT_A_TIME: usize = 500;
+const WORKSPACES_AT_A_TIME: i64 = 500;
 /// Agents archived in one transaction, with their sessions.
 const AGENTS_AT_A_TIME: i64 = 100;
 /// From this many workspaces on, all of them missing says more about the answer than about the workspaces.
@@ -36,7 +36,7 @@ pub trait WorkspaceDirectory {
 /// Looks for vanished workspaces from time to time. A workspace must be missing in two looks in a row before its
 /// agents are archived and their sessions end; that it is remembered in this process alone only makes it later.
 ///
-/// Any number of replicas may have one: an advisory lock lets one at a time do something.
+/// Any number of replicas may have one: all look, and an advisory lock lets one at a time archive.
 pub struct Reaper<D> {
     pool: Pool,
     directory: D,
@@ -90,21 +90,14 @@ impl From<parlant_db_pool::Error> for ReaperError {
 
 impl<D> std::fmt::Debug for Reaper<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reaper")
-            .field("missing", &self.missing)
-            .finish_non_exhaustive()
+        f.debug_struct("Reaper").field("missing", &self.missing).finish_non_exhaustive()
     }
 }
 
 impl<D: WorkspaceDirectory> Reaper<D> {
     /// A reaper that has not looked yet.
     pub fn new(pool: Pool, directory: D) -> Self {
-        Self {
-            pool,
-            directory,
-            missing: HashSet::new(),
-            metrics: ReaperMetrics::register(),
-        }
+        Self { pool, directory, missing: HashSet::new(), metrics: ReaperMetrics::register() }
     }
 
     /// Looks at once and then each time that `every` has passed, for ever. What goes wrong is logged, and the next
@@ -115,10 +108,7 @@ impl<D: WorkspaceDirectory> Reaper<D> {
         loop {
             ticks.tick().await;
             if let Err(error) = self.look().await {
-                tracing::warn!(
-                    error = &error as &dyn StdError,
-                    "Looking for vanished workspaces failed"
-                );
+                tracing::warn!(error = &error as &dyn StdError, "Looking for vanished workspaces failed");
             }
         }
     }
@@ -135,33 +125,13 @@ impl<D: WorkspaceDirectory> Reaper<D> {
     }
 
     async fn try_look(&mut self) -> Result<Report, ReaperError> {
-        let mut report = Report {
-            outcome: Outcome::Done,
-            workspaces: 0,
-            missing: 0,
-            archived_agents: 0,
-            ended_sessions: 0,
-        };
-        let survey = self
-            .pool
-            .transaction("survey_workspaces", async |transaction| {
-                if lock(transaction).await? {
-                    self.survey(transaction).await.map(Some)
-                } else {
-                    Ok(None)
-                }
-            });
-        let Some((workspaces, missing)) = survey.await? else {
-            report.outcome = Outcome::Busy;
-            return Ok(report);
-        };
+        let mut report =
+            Report { outcome: Outcome::Done, workspaces: 0, missing: 0, archived_agents: 0, ended_sessions: 0 };
+        let (workspaces, missing) = self.survey().await?;
         report.workspaces = workspaces;
         report.missing = missing.len();
         if workspaces >= SEVERAL && missing.len() == workspaces {
-            tracing::error!(
-                workspaces,
-                "Sim seems to have none of our workspaces: nothing is archived"
-            );
+            tracing::error!(workspaces, "Sim seems to have none of our workspaces: nothing is archived");
             self.missing.clear();
             report.outcome = Outcome::Refused;
             return Ok(report);
@@ -177,21 +147,14 @@ impl<D: WorkspaceDirectory> Reaper<D> {
     }
 
     /// The number of workspaces with active agents, and those that Sim does not have.
-    async fn survey(
-        &self,
-        transaction: &Transaction<'_>,
-    ) -> Result<(usize, HashSet<String>), ReaperError> {
+    async fn survey(&self) -> Result<(usize, HashSet<String>), ReaperError> {
         let mut workspaces = 0;
         let mut missing = HashSet::new();
         let mut last = String::new();
         loop {
-            let most = i64::try_from(WORKSPACES_AT_A_TIME).unwrap_or(i64::MAX);
-            let rows = transaction
-                .query(&sql::NEXT_WORKSPACES, &[&last, &most])
-                .await?;
-            let ids = rows
-                .iter()
-                .map(|row| read("parlant_agent", row, |row| Ok(row.try_get(0)?)));
+            let query = &sql::NEXT_WORKSPACES;
+            let rows = self.pool.query(query, &[&last, &WORKSPACES_AT_A_TIME]).await?;
+            let ids = rows.iter().map(|row| read("parlant_agent", row, |row| Ok(row.try_get(0)?)));
             let ids = ids.collect::<Result<Vec<String>, Error>>()?;
             let Some(end) = ids.last() else {
                 return Ok((workspaces, missing));
@@ -207,27 +170,15 @@ impl<D: WorkspaceDirectory> Reaper<D> {
     /// Archives the workspace's agents, some at a time. False when another replica is at it.
     async fn archive(&self, workspace_id: &str, report: &mut Report) -> Result<bool, ReaperError> {
         loop {
-            let archived = self
-                .pool
-                .transaction("archive_workspace", async |transaction| {
-                    if lock(transaction).await? {
-                        archive_some(transaction, workspace_id).await.map(Some)
-                    } else {
-                        Ok(None)
-                    }
-                });
-            let Some((agents, sessions)) = archived.await? else {
+            let step = |transaction| archive_some(transaction, workspace_id);
+            let archived = self.pool.transaction("archive_workspace", step).await?;
+            let Some((agents, sessions)) = archived else {
                 return Ok(false);
             };
             if agents == 0 {
                 return Ok(true);
             }
-            tracing::info!(
-                workspace_id,
-                agents,
-                sessions,
-                "Archived agents of a vanished workspace"
-            );
+            tracing::info!(workspace_id, agents, sessions, "Archived agents of a vanished workspace");
             self.metrics.archived(agents);
             report.archived_agents += agents;
             report.ended_sessions += sessions;
@@ -235,28 +186,17 @@ impl<D: WorkspaceDirectory> Reaper<D> {
     }
 }
 
-async fn lock(transaction: &Transaction<'_>) -> Result<bool, ReaperError> {
-    let row = transaction
-        .query_one(&sql::TRY_REAPER_LOCK, &[&lock::REAPER])
-        .await?;
-    Ok(read("pg_locks", &row, |row| Ok(row.try_get(0)?))?)
-}
-
-async fn archive_some(
-    transaction: &Transaction<'_>,
-    workspace_id: &str,
-) -> Result<(u64, u64), ReaperError> {
+/// How many agents were archived, and how many sessions ended with them; nothing when another replica is at it.
+async fn archive_some(transaction: Transaction, workspace_id: &str) -> Result<Option<(u64, u64)>, ReaperError> {
+    let row = transaction.query_one(&sql::TRY_REAPER_LOCK, &[&lock::REAPER]).await?;
+    if !read("pg_locks", &row, |row| Ok(row.try_get(0)?))? {
+        return Ok(None);
+    }
     let query = &sql::ARCHIVE_AGENTS_OF_WORKSPACE;
-    let rows = transaction
-        .query(query, &[&workspace_id, &AGENTS_AT_A_TIME])
-        .await?;
-    let agents = rows
-        .iter()
-        .map(|row| read("parlant_agent", row, |row| Ok(row.try_get(0)?)));
+    let rows = transaction.query(query, &[&workspace_id, &AGENTS_AT_A_TIME]).await?;
+    let agents = rows.iter().map(|row| read("parlant_agent", row, |row| Ok(row.try_get(0)?)));
     let agents = agents.collect::<Result<Vec<Uuid>, Error>>()?;
     let query = &sql::END_SESSIONS_OF_AGENTS;
-    let sessions = transaction
-        .execute(query, &[&workspace_id, &agents])
-        .await?;
-    Ok((agents.len() as u64, sessions))
+    let sessions = transaction.execute(query, &[&workspace_id, &agents]).await?;
+    Ok(Some((agents.len() as u64, sessions)))
 }

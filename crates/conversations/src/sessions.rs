@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use parlant_auth_bridge::Permission;
-use parlant_db_pool::Row;
+use parlant_db_pool::{Row, ToSql, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,14 +10,13 @@ use uuid::Uuid;
 use crate::check::{Check, MAX_CONTEXT_BYTES};
 use crate::conversations::{lock, read};
 use crate::json::Jsonb;
-use crate::page::before;
 use crate::sql::sessions as sql;
 use crate::{Actor, Conversations, Cursor, Error, Json, Page};
 
 /// A conversation. Serializes as clients see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Session {
-    /// UUIDv7.
+    /// Grows with time (`UUIDv7`).
     #[serde(rename = "session_id")]
     pub id: Uuid,
     /// The agent.
@@ -42,17 +41,6 @@ pub enum SessionStatus {
     Active,
     /// It is over, for ever.
     Ended,
-}
-
-impl SessionStatus {
-    /// The name that clients and the database use.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Ended => "ended",
-        }
-    }
 }
 
 /// What a session is made from.
@@ -87,11 +75,7 @@ impl Conversations {
     /// # Errors
     /// [`Error::Invalid`], [`Error::PermissionDenied`], [`Error::AgentNotFound`] when the agent is in another
     /// workspace, [`Error::SessionLimit`].
-    pub async fn start_session(
-        &self,
-        actor: &Actor<'_>,
-        new: NewSession,
-    ) -> Result<Session, Error> {
+    pub async fn start_session(&self, actor: &Actor<'_>, new: NewSession) -> Result<Session, Error> {
         actor.require(&new.workspace_id, Permission::Read)?;
         let empty = Value::Object(serde_json::Map::new());
         let mut check = Check::default();
@@ -101,30 +85,18 @@ impl Conversations {
 
         let id = Uuid::now_v7();
         let max = self.limits.sessions_per_user;
-        let started = self.pool.transaction("start_session", async |transaction| {
-            let user_id = actor.user_id();
-            transaction
-                .query_one(&sql::LOCK_SESSION_LIMIT, &[&lock::SESSION_LIMIT, &user_id])
-                .await?;
-            let row = transaction
-                .query_one(
-                    &sql::START_SESSION,
-                    &[
-                        &id,
-                        &new.agent_id,
-                        &new.workspace_id,
-                        &user_id,
-                        &context,
-                        &i64::from(max),
-                    ],
-                )
-                .await?;
+        let user_id = actor.user_id();
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&id, &new.agent_id, &new.workspace_id, &user_id, &context, &i64::from(max)];
+        let (user_id, parameters) = (&user_id, &parameters);
+        let start = |transaction: Transaction| async move {
+            transaction.query_one(&sql::LOCK_SESSION_LIMIT, &[&lock::SESSION_LIMIT, user_id]).await?;
+            let row = transaction.query_one(&sql::START_SESSION, parameters).await?;
             Ok::<_, Error>(row)
-        });
-        let row = started.await?;
-        let (agent_exists, started): (bool, Option<Uuid>) = read("parlant_session", &row, |row| {
-            Ok((row.try_get(0)?, row.try_get(1)?))
-        })?;
+        };
+        let row = self.pool.transaction("start_session", start).await?;
+        let (agent_exists, started): (bool, Option<Uuid>) =
+            read("parlant_session", &row, |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
         match (agent_exists, started) {
             (false, _) => Err(Error::AgentNotFound),
             (true, None) => Err(Error::SessionLimit { max }),
@@ -137,58 +109,40 @@ impl Conversations {
     ///
     /// # Errors
     /// [`Error::Invalid`]; [`Error::PermissionDenied`] for a workspace that is not among the caller's.
-    pub async fn list_sessions(
-        &self,
-        actor: &Actor<'_>,
-        list: ListSessions<'_>,
-    ) -> Result<Page<Session>, Error> {
+    pub async fn list_sessions(&self, actor: &Actor<'_>, list: ListSessions<'_>) -> Result<Page<Session>, Error> {
         let mut check = Check::default();
         check.limit(list.limit);
         check.finish()?;
         let scope = actor.within(list.workspace_id)?;
-        let everybody = scope.holding(Permission::Admin);
-        let own = scope.below_admin();
-        let before = before(list.cursor);
+        let (everybody, own) = (scope.holding(Permission::Admin), scope.below_admin());
+        let user_id = actor.user_id();
+        let Cursor { created_at, id } = list.cursor.unwrap_or(Cursor::START);
         let surplus = i64::from(list.limit) + 1;
-        let status = list.status.map(SessionStatus::as_str);
-        let (user_id, pool) = (actor.user_id(), &self.pool);
-        let rows = match (list.agent_id, list.status) {
-            (None, Some(SessionStatus::Active)) => {
-                let query = &sql::LIST_ACTIVE_SESSIONS;
-                pool.query(query, &[&everybody, &own, &user_id, &before, &surplus])
-                    .await?
-            }
-            (None, _) => {
-                let query = &sql::LIST_SESSIONS;
-                pool.query(
-                    query,
-                    &[&everybody, &own, &user_id, &before, &surplus, &status],
-                )
-                .await?
-            }
-            (Some(agent), Some(SessionStatus::Active)) => {
-                let query = &sql::LIST_ACTIVE_AGENT_SESSIONS;
-                pool.query(
-                    query,
-                    &[&everybody, &own, &user_id, &before, &surplus, &agent],
-                )
-                .await?
-            }
-            (Some(agent), _) => {
-                let query = &sql::LIST_AGENT_SESSIONS;
-                let parameters: [&(dyn parlant_db_pool::ToSql + Sync); 7] = [
-                    &everybody, &own, &user_id, &before, &surplus, &status, &agent,
-                ];
-                pool.query(query, &parameters).await?
+        let statuses: &[&str] = match list.status {
+            Some(SessionStatus::Active) => &["active"],
+            Some(SessionStatus::Ended) => &["ended"],
+            None => &["active", "ended"],
+        };
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&everybody, &own, &user_id, &created_at, &id, &surplus];
+        parameters.extend(list.agent_id.as_ref().map(|id| id as &(dyn ToSql + Sync)));
+        let query = match (list.agent_id, list.status) {
+            (None, Some(SessionStatus::Active)) => &sql::LIST_ACTIVE_SESSIONS,
+            (Some(_), Some(SessionStatus::Active)) => &sql::LIST_ACTIVE_AGENT_SESSIONS,
+            (agent_id, _) => {
+                parameters.push(&statuses);
+                match agent_id {
+                    None => &sql::LIST_SESSIONS,
+                    Some(_) => &sql::LIST_AGENT_SESSIONS,
+                }
             }
         };
+        let rows = self.pool.query(query, &parameters).await?;
         let sessions = rows.iter().map(|row| session(row, 0));
         let sessions = sessions.collect::<Result<_, _>>()?;
-        Ok(Page::from_surplus(
-            sessions,
-            list.limit,
-            |session: &Session| session.id,
-        ))
+        Ok(Page::from_surplus(sessions, list.limit, |session: &Session| Cursor {
+            created_at: session.created_at,
+            id: session.id,
+        }))
     }
 
     /// A session of the caller, or of a workspace that the caller administers.
@@ -197,8 +151,7 @@ impl Conversations {
     /// [`Error::SessionNotFound`].
     pub async fn session(&self, actor: &Actor<'_>, id: Uuid) -> Result<Session, Error> {
         let (everybody, own) = (actor.holding(Permission::Admin), actor.below_admin());
-        let parameters: [&(dyn parlant_db_pool::ToSql + Sync); 4] =
-            [&id, &everybody, &actor.user_id(), &own];
+        let parameters: [&(dyn ToSql + Sync); 4] = [&id, &everybody, &actor.user_id(), &own];
         let row = self.pool.query_opt(&sql::GET_SESSION, &parameters).await?;
         session(&row.ok_or(Error::SessionNotFound)?, 0)
     }
@@ -209,8 +162,7 @@ impl Conversations {
     /// [`Error::SessionNotFound`].
     pub async fn end_session(&self, actor: &Actor<'_>, id: Uuid) -> Result<Session, Error> {
         let (everybody, own) = (actor.holding(Permission::Admin), actor.below_admin());
-        let parameters: [&(dyn parlant_db_pool::ToSql + Sync); 4] =
-            [&id, &everybody, &actor.user_id(), &own];
+        let parameters: [&(dyn ToSql + Sync); 4] = [&id, &everybody, &actor.user_id(), &own];
         let row = self.pool.query_opt(&sql::END_SESSION, &parameters).await?;
         session(&row.ok_or(Error::SessionNotFound)?, 0)
     }

@@ -21,32 +21,39 @@ super::queries! {
         where (select count(*) from parlant_agent where workspace_id = $2 and status = 'active') < $10
         returning ", columns!();
 
-    LIST_WORKSPACE_AGENTS = "list_workspace_agents" [TEXT, UUID, INT8]
+    LIST_WORKSPACE_AGENTS = "list_workspace_agents" [TEXT, TIMESTAMPTZ, UUID, INT8]
         "select ", columns!(), "
         from parlant_agent a
-        where a.workspace_id = (select $1) and a.status = 'active' and a.id < (select $2)
-        order by a.id desc
-        limit (select $3)";
+        where a.workspace_id = (select $1) and a.status = 'active'
+            and (a.created_at, a.id) < ((select $2), (select $3))
+        order by a.created_at desc, a.id desc
+        limit (select $4)";
 
-    /// The newest of each workspace, of which the newest are the page. Only ids are compared; the rows of the page
-    /// alone are read.
-    LIST_AGENTS = "list_agents" [TEXT_ARRAY, UUID, INT8]
+    /// The newest of each workspace, of which the newest are the page. Only what orders them is compared; the rows of
+    /// the page alone are read.
+    LIST_AGENTS = "list_agents" [TEXT_ARRAY, TIMESTAMPTZ, UUID, INT8]
         "select ", columns!(), "
         from (
-            select newest.workspace_id, newest.id
-            from unnest($1) as workspace (id)
+            select newest.workspace_id, newest.created_at, newest.id
+            from unnest($1) as place (workspace_id)
             cross join lateral (
-                select a.workspace_id, a.id
+                select a.workspace_id, a.created_at, a.id
                 from parlant_agent a
-                where a.workspace_id = workspace.id and a.status = 'active' and a.id < (select $2)
-                order by a.id desc
-                limit (select $3)
+                where a.workspace_id = place.workspace_id and a.status = 'active'
+                    and (a.created_at, a.id) < ((select $2), (select $3))
+                order by a.created_at desc, a.id desc
+                limit (select $4)
             ) as newest
-            order by newest.id desc
-            limit (select $3)
+            order by newest.created_at desc, newest.id desc
+            limit (select $4)
         ) as page
-        join parlant_agent a on a.id = page.id and a.workspace_id = page.workspace_id
-        order by page.id desc";
+        cross join lateral (
+            select ", columns!(), "
+            from parlant_agent a
+            where a.id = page.id and a.workspace_id = page.workspace_id
+            offset 0
+        ) as a
+        order by page.created_at desc, page.id desc";
 
     GET_AGENT = "get_agent" [UUID, TEXT_ARRAY]
         "select ", columns!(), "
@@ -64,13 +71,13 @@ super::queries! {
             model = case when $9 then $10 else a.model end,
             temperature = case when $11 then $12 else a.temperature end,
             version = a.version + 1,
-            updated_at = now()
+            updated_at = statement_timestamp()
         where a.id = $1 and a.workspace_id = any($2) and a.status = 'active' and ($3 is null or a.version = $3)
         returning ", columns!();
 
     /// By an admin of the workspace, or by its creator who may still write there.
     ARCHIVE_AGENT = "archive_agent" [UUID, TEXT_ARRAY, TEXT_ARRAY, TEXT]
-        "update parlant_agent a set status = 'archived', version = a.version + 1, updated_at = now()
+        "update parlant_agent a set status = 'archived', version = a.version + 1, updated_at = statement_timestamp()
         where a.id = $1 and a.status = 'active'
             and (a.workspace_id = any($2) or (a.workspace_id = any($3) and a.user_id = $4))
         returning a.workspace_id";

@@ -1,8 +1,13 @@
 //! Every statement of this crate, and nothing else: one table, so that each can be explained by a test.
 //!
-//! In lists, parameters stand in a sub-select: `limit (select $3)`. That hides their values from the planner, which
-//! then has one plan for a busy workspace and a quiet one: the walk along the index that has the right order. Told the
-//! value, or a limit above the average number of rows, it prefers to collect and sort all rows of the busy one.
+//! # Lists
+//! A list takes its page from an index that has its order, and stops. PostgreSQL must not think of another way, however
+//! few rows it expects and however many there are: busy workspaces hide among quiet ones in its statistics. Therefore
+//! - the order is `created_at, id`, which one index alone has for the columns that are given: the order `id` could
+//!   also be had from the primary key, by passing over everybody else's rows;
+//! - parameters stand in a sub-select, `limit (select $3)`, which hides their values: expecting fewer rows than a page,
+//!   PostgreSQL would rather collect and sort them;
+//! - a sub-select ends in `offset 0` where it must be run as it stands.
 
 use parlant_db_pool::Query;
 

@@ -26,12 +26,12 @@ super::queries! {
 
     /// At most $2 agents of the workspace.
     ARCHIVE_AGENTS_OF_WORKSPACE = "archive_agents_of_workspace" [TEXT, INT8]
-        "update parlant_agent set status = 'archived', version = version + 1, updated_at = now()
+        "update parlant_agent set status = 'archived', version = version + 1, updated_at = statement_timestamp()
         where workspace_id = $1 and status = 'active' and id in (
             select a.id from parlant_agent a
-            where a.workspace_id = $1 and a.status = 'active'
-            order by a.id
-            limit $2
+            where a.workspace_id = (select $1) and a.status = 'active'
+            order by a.created_at, a.id
+            limit (select $2)
         )
         returning id";
 

@@ -12,40 +12,88 @@ macro_rules! visible {
     };
 }
 
-/// A page of sessions in two branches: everybody's, and those of the user $3. A branch takes at most a page from each of
-/// its places, by ids alone, and the rows of the page are read at the end.
+/// A page of sessions from two branches: everybody's, and those of the user $3. Only what orders them is compared; the
+/// rows of the page alone are read. The cursor is $4 and $5, the limit $6.
 macro_rules! page {
     ($everybody:expr, $own:expr) => {
         concat!(
             "select ",
             columns!(),
-            " from (",
+            "
+            from (
+                (",
             $everybody,
-            " union all ",
+            ")
+                union all
+                (",
             $own,
-            " order by id desc limit (select $5)
+            ")
+                order by created_at desc, id desc
+                limit (select $6)
             ) as page
-            join parlant_session s on s.id = page.id and s.workspace_id = page.workspace_id
-            order by page.id desc"
+            cross join lateral (
+                select ",
+            columns!(),
+            "
+                from parlant_session s
+                where s.id = page.id and s.workspace_id = page.workspace_id
+                offset 0
+            ) as s
+            order by page.created_at desc, page.id desc"
         )
     };
 }
 
-/// The newest sessions below the cursor $4 that fulfil a condition, in each place.
+/// The newest sessions of each place that fulfil the condition: at most a page for each.
 macro_rules! newest {
-    ($place:literal, $condition:literal) => {
+    ($places:expr, $condition:literal) => {
         concat!(
-            "select place.workspace_id, newest.id
+            "select newest.workspace_id, newest.created_at, newest.id
             from ",
-            $place,
-            " cross join lateral (
-                select s.id from parlant_session s
+            $places,
+            "
+            cross join lateral (
+                select s.workspace_id, s.created_at, s.id
+                from parlant_session s
                 where ",
             $condition,
-            " and s.id < (select $4)
-                order by s.id desc
-                limit (select $5)
+            " and (s.created_at, s.id) < ((select $4), (select $5))
+                order by s.created_at desc, s.id desc
+                limit (select $6)
             ) as newest"
+        )
+    };
+}
+
+/// The newest active sessions of the user $3 that fulfil the condition. There are few, whatever it is.
+macro_rules! own_active {
+    ($condition:literal) => {
+        concat!(
+            "select own.workspace_id, own.created_at, own.id
+            from (
+                select s.workspace_id, s.agent_id, s.created_at, s.id
+                from parlant_session s
+                where s.user_id = (select $3) and s.status = 'active'
+                    and (s.created_at, s.id) < ((select $4), (select $5))
+                order by s.created_at desc, s.id desc
+                offset 0
+            ) as own
+            where ",
+            $condition,
+            "
+            order by own.created_at desc, own.id desc
+            limit (select $6)"
+        )
+    };
+}
+
+/// The agent $7 as a place, if its workspace is among those of a parameter. All of its sessions are there.
+macro_rules! agent_in {
+    ($workspaces:literal) => {
+        concat!(
+            "(select a.id from parlant_agent a where a.id = $7 and a.workspace_id = any(",
+            $workspaces,
+            ")) as agent"
         )
     };
 }
@@ -74,52 +122,37 @@ super::queries! {
         from (values (1)) as always (present)
         left join s on true";
 
-    /// Everybody's in the workspaces $1, own in the workspaces $2, of any status when $6 is null.
-    LIST_SESSIONS = "list_sessions" [TEXT_ARRAY, TEXT_ARRAY, TEXT, UUID, INT8, TEXT]
+    /// Everybody's in the workspaces $1 and own in the workspaces $2, with the statuses $7.
+    LIST_SESSIONS = "list_sessions" [TEXT_ARRAY, TEXT_ARRAY, TEXT, TIMESTAMPTZ, UUID, INT8, TEXT_ARRAY]
         page!(
-            newest!("unnest($1) as place (workspace_id)",
-                "s.workspace_id = place.workspace_id and ($6 is null or s.status = (select $6))"),
-            newest!("unnest($2) as place (workspace_id)",
-                "s.workspace_id = place.workspace_id and s.user_id = (select $3)
-                and ($6 is null or s.status = (select $6))")
+            newest!("unnest($1) as workspace (id) cross join unnest($7) as status (name)",
+                "s.workspace_id = workspace.id and s.status = status.name"),
+            newest!("unnest($2) as workspace (id)",
+                "s.workspace_id = workspace.id and s.user_id = (select $3) and s.status = any((select $7)::text[])")
         );
 
-    /// The same for active ones. A user has few, so its own are not looked up by workspace.
-    LIST_ACTIVE_SESSIONS = "list_active_sessions" [TEXT_ARRAY, TEXT_ARRAY, TEXT, UUID, INT8]
+    /// The same for active ones: own ones must not be looked for among all that have ended.
+    LIST_ACTIVE_SESSIONS = "list_active_sessions" [TEXT_ARRAY, TEXT_ARRAY, TEXT, TIMESTAMPTZ, UUID, INT8]
         page!(
-            newest!("unnest($1) as place (workspace_id)",
-                "s.workspace_id = place.workspace_id and s.status = 'active'"),
-            "select own.workspace_id, own.id from (
-                select s.workspace_id, s.id from parlant_session s
-                where s.user_id = (select $3) and s.workspace_id = any($2) and s.status = 'active'
-                    and s.id < (select $4)
-                order by s.id desc
-                limit (select $5)
-            ) as own"
+            newest!("unnest($1) as workspace (id)", "s.workspace_id = workspace.id and s.status = 'active'"),
+            own_active!("own.workspace_id = any($2)")
         );
 
-    /// The same with the agent $7. Its workspace is the only one to look in, and its sessions are all there: another
-    /// condition on the workspace would only mislead the planner, which takes the two for independent.
-    LIST_AGENT_SESSIONS = "list_agent_sessions" [TEXT_ARRAY, TEXT_ARRAY, TEXT, UUID, INT8, TEXT, UUID]
+    /// With the agent $7 and the statuses $8.
+    LIST_AGENT_SESSIONS = "list_agent_sessions"
+        [TEXT_ARRAY, TEXT_ARRAY, TEXT, TIMESTAMPTZ, UUID, INT8, UUID, TEXT_ARRAY]
         page!(
-            newest!("(select a.workspace_id, a.id from parlant_agent a
-                    where a.id = $7 and a.workspace_id = any($1)) as place",
-                "s.agent_id = place.id and ($6 is null or s.status = (select $6))"),
-            newest!("(select a.workspace_id, a.id from parlant_agent a
-                    where a.id = $7 and a.workspace_id = any($2)) as place",
-                "s.agent_id = place.id and s.user_id = (select $3) and ($6 is null or s.status = (select $6))")
+            newest!(concat!(agent_in!("$1"), " cross join unnest($8) as status (name)"),
+                "s.agent_id = agent.id and s.status = status.name"),
+            newest!(agent_in!("$2"),
+                "s.agent_id = agent.id and s.user_id = (select $3) and s.status = any((select $8)::text[])")
         );
 
-    /// The same for active ones.
     LIST_ACTIVE_AGENT_SESSIONS = "list_active_agent_sessions"
-        [TEXT_ARRAY, TEXT_ARRAY, TEXT, UUID, INT8, UUID]
+        [TEXT_ARRAY, TEXT_ARRAY, TEXT, TIMESTAMPTZ, UUID, INT8, UUID]
         page!(
-            newest!("(select a.workspace_id, a.id from parlant_agent a
-                    where a.id = $6 and a.workspace_id = any($1)) as place",
-                "s.agent_id = place.id and s.status = 'active'"),
-            newest!("(select a.workspace_id, a.id from parlant_agent a
-                    where a.id = $6 and a.workspace_id = any($2)) as place",
-                "s.agent_id = place.id and s.user_id = (select $3) and s.status = 'active'")
+            newest!(agent_in!("$1"), "s.agent_id = agent.id and s.status = 'active'"),
+            own_active!("own.workspace_id = any($2) and own.agent_id = $7")
         );
 
     GET_SESSION = "get_session" [UUID, TEXT_ARRAY, TEXT, TEXT_ARRAY]
