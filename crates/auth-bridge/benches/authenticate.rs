@@ -1,8 +1,5 @@
 //! The hot path: one credential, from the cache and from PostgreSQL.
-#![expect(
-    clippy::expect_used,
-    reason = "a benchmark that cannot run should say so and stop"
-)]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so and stop")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -34,25 +31,16 @@ fn authenticate(criterion: &mut Criterion) {
         let pool = Pool::new(&parlant_db_pool::Config::new(database.url())).expect("a pool");
         let bridge = |caching| {
             let secret = Some(SecretString::from(SECRET));
-            let config = Config {
-                caching,
-                better_auth_secret: secret,
-                ..Config::default()
-            };
+            let config = Config { caching, better_auth_secret: secret, ..Config::default() };
             AuthBridge::new(&config, Arc::new(DatabaseSource::new(pool.clone()))).expect("a bridge")
         };
-        let cookie = format!(
-            "better-auth.session_token={}",
-            signed_cookie(&token, SECRET)
-        );
+        let cookie = format!("better-auth.session_token={}", signed_cookie(&token, SECRET));
         (bridge(true), bridge(false), cookie)
     });
     let mut group = criterion.benchmark_group("authenticate");
     for (name, bridge) in [("cached", &cached), ("uncached", &uncached)] {
         group.bench_function(name, |bencher| {
-            bencher
-                .to_async(&runtime)
-                .iter(|| is_valid(bridge, cookie.as_bytes()));
+            bencher.to_async(&runtime).iter(|| is_valid(bridge, cookie.as_bytes()));
         });
     }
     group.finish();

@@ -56,13 +56,7 @@ impl Expiry<Key, Entry> for KeepEach {
         Some(entry.keep)
     }
 
-    fn expire_after_update(
-        &self,
-        _: &Key,
-        entry: &Entry,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
+    fn expire_after_update(&self, _: &Key, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
         Some(entry.keep)
     }
 }
@@ -80,21 +74,14 @@ pub(crate) struct Cache {
 impl Cache {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            valid: moka::future::Cache::builder()
-                .max_capacity(config.cache_max_size)
-                .expire_after(KeepEach)
-                .build(),
+            valid: moka::future::Cache::builder().max_capacity(config.cache_max_size).expire_after(KeepEach).build(),
             refused: moka::future::Cache::builder()
                 .max_capacity(config.cache_max_size)
                 .time_to_live(config.negative_ttl)
                 .build(),
             enabled: config.caching,
             ttl: config.cache_ttl,
-            max_size: if config.caching {
-                config.cache_max_size
-            } else {
-                0
-            },
+            max_size: if config.caching { config.cache_max_size } else { 0 },
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
@@ -142,13 +129,8 @@ impl Cache {
     ) -> Result<Entry, Refusal> {
         match load.await {
             Ok(identity) => {
-                let left = (identity.session.expires_at - Utc::now())
-                    .to_std()
-                    .unwrap_or_default();
-                Ok(Entry {
-                    keep: left.min(self.ttl),
-                    identity,
-                })
+                let left = (identity.session.expires_at - Utc::now()).to_std().unwrap_or_default();
+                Ok(Entry { keep: left.min(self.ttl), identity })
             }
             Err(Refusal::Invalid(reason)) => {
                 self.refused.insert(key, reason).await;
@@ -160,27 +142,16 @@ impl Cache {
 
     pub(crate) fn statistics(&self) -> Statistics {
         let now = Utc::now();
-        let active = self
-            .valid
-            .iter()
-            .filter(|(_, entry)| is_live(&entry.identity, now))
-            .count() as u64;
+        let active = self.valid.iter().filter(|(_, entry)| is_live(&entry.identity, now)).count() as u64;
         let total = self.valid.entry_count().max(active);
-        let (hits, misses) = (
-            self.hits.load(Ordering::Relaxed),
-            self.misses.load(Ordering::Relaxed),
-        );
+        let (hits, misses) = (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed));
         Statistics {
             total_cached_sessions: total,
             active_sessions: active,
             expired_sessions: total - active,
             hits,
             misses,
-            hit_ratio: if hits == 0 {
-                0.0
-            } else {
-                hits as f64 / (hits + misses) as f64
-            },
+            hit_ratio: if hits == 0 { 0.0 } else { hits as f64 / (hits + misses) as f64 },
             max_size: self.max_size,
             ttl_seconds: self.ttl.as_secs(),
         }
@@ -201,60 +172,28 @@ mod tests {
 
     fn entry(ends_in: TimeDelta) -> Entry {
         let text = String::new;
-        let user = User {
-            id: text(),
-            email: text(),
-            name: text(),
-            email_verified: true,
-            image: None,
-        };
+        let user = User { id: text(), email: text(), name: text(), email_verified: true, image: None };
         let expires_at = Utc::now() + ends_in;
-        let session = Session {
-            id: text(),
-            expires_at,
-            active_organization_id: None,
-            impersonated_by: None,
-        };
-        let identity = Arc::new(Identity {
-            user,
-            session,
-            workspaces: Vec::new(),
-        });
-        Entry {
-            identity,
-            keep: Duration::from_hours(1),
-        }
+        let session = Session { id: text(), expires_at, active_organization_id: None, impersonated_by: None };
+        let identity = Arc::new(Identity { user, session, workspaces: Vec::new() });
+        Entry { identity, keep: Duration::from_hours(1) }
     }
 
     #[tokio::test]
     async fn an_entry_whose_session_ended_is_counted_and_never_served() {
         let (cache, metrics) = (Cache::new(&Config::default()), Metrics::register("test"));
-        cache
-            .valid
-            .insert([1; 32], entry(TimeDelta::hours(1)))
-            .await;
-        cache
-            .valid
-            .insert([2; 32], entry(TimeDelta::seconds(-1)))
-            .await;
+        cache.valid.insert([1; 32], entry(TimeDelta::hours(1))).await;
+        cache.valid.insert([2; 32], entry(TimeDelta::seconds(-1))).await;
         cache.valid.run_pending_tasks().await;
         let statistics = cache.statistics();
         assert_eq!(
-            (
-                statistics.total_cached_sessions,
-                statistics.active_sessions,
-                statistics.expired_sessions
-            ),
+            (statistics.total_cached_sessions, statistics.active_sessions, statistics.expired_sessions),
             (2, 1, 1)
         );
 
-        let served = cache
-            .get_or_load([2; 32], &metrics, async { Err(Reason::Expired.into()) })
-            .await;
+        let served = cache.get_or_load([2; 32], &metrics, async { Err(Reason::Expired.into()) }).await;
         assert!(matches!(served, Err(Refusal::Invalid(Reason::Expired))));
-        let served = cache
-            .get_or_load([1; 32], &metrics, async { Err(Reason::Expired.into()) })
-            .await;
+        let served = cache.get_or_load([1; 32], &metrics, async { Err(Reason::Expired.into()) }).await;
         assert!(served.is_ok());
     }
 }

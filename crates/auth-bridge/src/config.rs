@@ -33,10 +33,7 @@ impl Config {
     }
 
     pub(crate) fn signer(&self) -> Result<Option<Signer>, ConfigError> {
-        self.better_auth_secret
-            .as_ref()
-            .map(Signer::new)
-            .transpose()
+        self.better_auth_secret.as_ref().map(Signer::new).transpose()
     }
 }
 

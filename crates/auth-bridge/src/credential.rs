@@ -80,10 +80,7 @@ impl Credential {
     /// dropped, as Sim does. An empty cookie is none.
     pub fn from_cookies<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
         let (mut secure, mut plain) = (None, None);
-        for pair in headers
-            .into_iter()
-            .flat_map(|header| header.split(|byte| *byte == b';'))
-        {
+        for pair in headers.into_iter().flat_map(|header| header.split(|byte| *byte == b';')) {
             let Some(equals) = pair.iter().position(|byte| *byte == b'=') else {
                 continue;
             };
@@ -101,11 +98,7 @@ impl Credential {
         secure
             .filter(present)
             .map(|value| Self::new(value, Carrier::SecureCookie))
-            .or_else(|| {
-                plain
-                    .filter(present)
-                    .map(|value| Self::new(value, Carrier::Cookie))
-            })
+            .or_else(|| plain.filter(present).map(|value| Self::new(value, Carrier::Cookie)))
     }
 
     /// The credential of a request, from the values of its `Authorization` and `Cookie` headers; `None` when it
@@ -155,20 +148,9 @@ impl Credential {
 
     fn new(encoded: &[u8], carrier: Carrier) -> Self {
         let decoded = decode(encoded);
-        let form = decoded
-            .as_deref()
-            .ok_or(Reason::Malformed)
-            .and_then(|value| classify(value, carrier));
-        let value = decoded
-            .filter(|_| form.is_ok())
-            .map(Cow::into_owned)
-            .unwrap_or_default();
-        Self {
-            value,
-            form,
-            carrier,
-            client: None,
-        }
+        let form = decoded.as_deref().ok_or(Reason::Malformed).and_then(|value| classify(value, carrier));
+        let value = decoded.filter(|_| form.is_ok()).map(Cow::into_owned).unwrap_or_default();
+        Self { value, form, carrier, client: None }
     }
 }
 
@@ -180,37 +162,24 @@ impl fmt::Debug for Credential {
             Ok(Form::Jwt) => "JWT",
             Err(reason) => reason.as_str(),
         };
-        f.debug_struct("Credential")
-            .field("form", &form)
-            .field("carrier", &self.carrier)
-            .finish_non_exhaustive()
+        f.debug_struct("Credential").field("form", &form).field("carrier", &self.carrier).finish_non_exhaustive()
     }
 }
 
 /// What follows `Bearer` in an `Authorization` header; `None` for another scheme.
 fn bearer_token(header: &[u8]) -> Option<&[u8]> {
     let header = header.trim_ascii();
-    let end = header
-        .iter()
-        .position(u8::is_ascii_whitespace)
-        .unwrap_or(header.len());
+    let end = header.iter().position(u8::is_ascii_whitespace).unwrap_or(header.len());
     let (scheme, token) = header.split_at(end);
-    scheme
-        .eq_ignore_ascii_case(b"bearer")
-        .then(|| token.trim_ascii())
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
 }
 
 fn is_name(carrier: Carrier, name: &[u8]) -> bool {
-    carrier
-        .cookie_name()
-        .is_some_and(|expected| expected.as_bytes() == name)
+    carrier.cookie_name().is_some_and(|expected| expected.as_bytes() == name)
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
-    value
-        .strip_prefix(b"\"")
-        .and_then(|value| value.strip_suffix(b"\""))
-        .unwrap_or(value)
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 fn decode(encoded: &[u8]) -> Option<Cow<'_, str>> {
@@ -222,9 +191,7 @@ fn decode(encoded: &[u8]) -> Option<Cow<'_, str>> {
 
 fn classify(value: &str, carrier: Carrier) -> Result<Form, Reason> {
     let form = match value.rsplit_once('.') {
-        Some((token, signature)) if is_signature(signature) && is_token(token) => {
-            Form::Signed(token.len())
-        }
+        Some((token, signature)) if is_signature(signature) && is_token(token) => Form::Signed(token.len()),
         None if is_token(value) => Form::Raw,
         Some(_) if is_jwt(value) => Form::Jwt,
         _ => return Err(Reason::Malformed),
@@ -242,17 +209,13 @@ fn is_token(text: &str) -> bool {
 fn is_signature(text: &str) -> bool {
     text.len() == SIGNATURE_LENGTH
         && text.strip_suffix('=').is_some_and(|digits| {
-            digits
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
+            digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
         })
 }
 
 fn is_jwt(text: &str) -> bool {
     text.split('.').count() == 3
-        && text
-            .split('.')
-            .all(|segment| !segment.is_empty() && segment.bytes().all(is_base64url))
+        && text.split('.').all(|segment| !segment.is_empty() && segment.bytes().all(is_base64url))
 }
 
 const fn is_base64url(byte: u8) -> bool {

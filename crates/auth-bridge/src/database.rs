@@ -19,8 +19,7 @@ use chrono::NaiveDateTime;
 use parlant_db_pool::{Pool, Query, Row, Type};
 
 use crate::{
-    Answer, Cause, Identity, Permission, Person, Reason, Refusal, Session, SessionToken, Source,
-    User, Users, Workspace,
+    Answer, Cause, Identity, Permission, Person, Reason, Refusal, Session, SessionToken, Source, User, Users, Workspace,
 };
 
 /// The columns of `"user"` and all grants of workspaces that exist, for a row `u` of `"user"`.
@@ -65,11 +64,8 @@ where s.token = $1"
     types: &[Type::TEXT],
 };
 
-static USER_BY_ID: Query = Query {
-    name: "user_by_id",
-    sql: person!("-- user_by_id\nselect ", "where u.id = $1"),
-    types: &[Type::TEXT],
-};
+static USER_BY_ID: Query =
+    Query { name: "user_by_id", sql: person!("-- user_by_id\nselect ", "where u.id = $1"), types: &[Type::TEXT] };
 
 static EXISTING_WORKSPACES: Query = Query {
     name: "existing_workspaces",
@@ -93,10 +89,7 @@ impl DatabaseSource {
     ///
     /// # Errors
     /// When Sim's database cannot be asked.
-    pub async fn existing_workspaces(
-        &self,
-        ids: &[String],
-    ) -> Result<HashSet<String>, parlant_db_pool::Error> {
+    pub async fn existing_workspaces(&self, ids: &[String]) -> Result<HashSet<String>, parlant_db_pool::Error> {
         let rows = self.pool.query(&EXISTING_WORKSPACES, &[&ids]).await?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
@@ -109,9 +102,7 @@ impl DatabaseSource {
     }
 
     async fn identity(&self, token: &str) -> Result<Identity, Refusal> {
-        let row = self
-            .row(&SESSION_BY_TOKEN, token, Reason::UnknownSession)
-            .await?;
+        let row = self.row(&SESSION_BY_TOKEN, token, Reason::UnknownSession).await?;
         if !get::<bool>(&row, "live")? {
             return Err(Reason::Expired.into());
         }
@@ -122,11 +113,7 @@ impl DatabaseSource {
             active_organization_id: get(&row, "active_organization_id")?,
             impersonated_by: get(&row, "impersonated_by")?,
         };
-        Ok(Identity {
-            user,
-            session,
-            workspaces,
-        })
+        Ok(Identity { user, session, workspaces })
     }
 
     async fn person(&self, user_id: &str) -> Result<Person, Refusal> {
@@ -165,10 +152,7 @@ fn person(row: &Row) -> Result<Person, Refusal> {
         email_verified: get(row, "email_verified")?,
         image: get(row, "image")?,
     };
-    Ok(Person {
-        user,
-        workspaces: workspaces(row)?,
-    })
+    Ok(Person { user, workspaces: workspaces(row)? })
 }
 
 /// The strongest grant of each workspace; a permission of unknown name grants nothing.
@@ -179,11 +163,7 @@ fn workspaces(row: &Row) -> Result<Vec<Workspace>, Cause> {
         .zip(list("names")?)
         .zip(list("permissions")?)
         .filter_map(|((id, name), permission)| {
-            Some(Workspace {
-                id,
-                name,
-                permission: Permission::from_name(&permission)?,
-            })
+            Some(Workspace { id, name, permission: Permission::from_name(&permission)? })
         })
         .collect();
     let order = |w: &Workspace| (w.name.clone(), w.id.clone(), Reverse(w.permission));
@@ -193,8 +173,7 @@ fn workspaces(row: &Row) -> Result<Vec<Workspace>, Cause> {
 }
 
 fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Cause> {
-    row.try_get(column)
-        .map_err(|error| Cause::with_error("a row of Sim's tables", error))
+    row.try_get(column).map_err(|error| Cause::with_error("a row of Sim's tables", error))
 }
 
 #[cfg(test)]
@@ -230,11 +209,7 @@ mod tests {
             let explain = format!("explain (costs off) {}", query.sql.replace("$1", key));
             let plan = client.query(&explain, &[]).await.unwrap();
             let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
-            assert!(
-                !plan.iter().any(|line| line.contains("Seq Scan")),
-                "{}",
-                plan.join("\n")
-            );
+            assert!(!plan.iter().any(|line| line.contains("Seq Scan")), "{}", plan.join("\n"));
         }
     }
 }

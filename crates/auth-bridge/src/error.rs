@@ -8,18 +8,14 @@ pub enum ConfigError {
     #[error("BETTER_AUTH_SECRET has fewer than 32 characters: it cannot be Sim's")]
     ShortSecret,
     /// A JWT names a user, and this source finds sessions alone.
-    #[error(
-        "JWTs need a source that finds users by id, and {label:?} cannot: use AUTH_SOURCE=database"
-    )]
+    #[error("JWTs need a source that finds users by id, and {label:?} cannot: use AUTH_SOURCE=database")]
     JwtNeedsUsers {
         /// The label of the source.
         label: &'static str,
     },
     /// The address of Sim is not one.
     #[cfg(feature = "http")]
-    #[error(
-        "SIM_BASE_URL must be http:// or https://, a host and perhaps a path, without user or query"
-    )]
+    #[error("SIM_BASE_URL must be http:// or https://, a host and perhaps a path, without user or query")]
     BaseUrl,
     /// The HTTP client cannot be made; on a machine without root certificates, for instance.
     #[cfg(any(feature = "http", feature = "jwt"))]
@@ -31,9 +27,7 @@ pub enum ConfigError {
     JwtAlgorithm,
     /// A secret with an algorithm of key pairs, or the other way round.
     #[cfg(feature = "jwt")]
-    #[error(
-        "HS256 needs JWT_SECRET_KEY; RS256, ES256 and EdDSA need JWT_PUBLIC_KEY or JWT_JWKS_URL"
-    )]
+    #[error("HS256 needs JWT_SECRET_KEY; RS256, ES256 and EdDSA need JWT_PUBLIC_KEY or JWT_JWKS_URL")]
     JwtKeyKind,
     /// RFC 7518 §3.2 asks for as many bits as the hash has.
     #[cfg(feature = "jwt")]

@@ -14,16 +14,8 @@ const SESSION_DAYS: i64 = 30;
 const USER: &str = "demo0user0000000000000000000000a";
 const SESSION: &str = "demo0session0000000000000000000a";
 const WORKSPACES: [(&str, &str, Permission); 2] = [
-    (
-        "00000000-0000-4000-8000-00000000000a",
-        "Demo",
-        Permission::Admin,
-    ),
-    (
-        "00000000-0000-4000-8000-00000000000b",
-        "Demo (read only)",
-        Permission::Read,
-    ),
+    ("00000000-0000-4000-8000-00000000000a", "Demo", Permission::Admin),
+    ("00000000-0000-4000-8000-00000000000b", "Demo (read only)", Permission::Read),
 ];
 
 const INSERT_USER: &str = "-- fixture_user
@@ -82,19 +74,10 @@ pub async fn seed(client: &Client, now: DateTime<Utc>) -> Result<Demo, Error> {
     let now = now.naive_utc();
     client.execute(INSERT_USER, &[&USER, &now]).await?;
     for (id, name, permission) in WORKSPACES {
-        client
-            .execute(INSERT_WORKSPACE, &[&id, &name, &USER, &now])
-            .await?;
-        client
-            .execute(INSERT_PERMISSION, &[&USER, &id, &permission.as_str(), &now])
-            .await?;
+        client.execute(INSERT_WORKSPACE, &[&id, &name, &USER, &now]).await?;
+        client.execute(INSERT_PERMISSION, &[&USER, &id, &permission.as_str(), &now]).await?;
     }
-    let session = client
-        .query_one(
-            UPSERT_SESSION,
-            &[&SESSION, &USER, &expires_at.naive_utc(), &now],
-        )
-        .await?;
+    let session = client.query_one(UPSERT_SESSION, &[&SESSION, &USER, &expires_at.naive_utc(), &now]).await?;
     let workspace = |(id, name, permission): (&str, &str, _)| DemoWorkspace {
         id: id.to_owned(),
         name: name.to_owned(),

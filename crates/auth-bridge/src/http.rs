@@ -27,9 +27,7 @@ use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::fetch::{self, FetchError};
-use crate::{
-    Answer, Carrier, Cause, ConfigError, Identity, Reason, Refusal, SessionToken, Source, Workspace,
-};
+use crate::{Answer, Carrier, Cause, ConfigError, Identity, Reason, Refusal, SessionToken, Source, Workspace};
 
 /// A session and its user.
 const SESSION_LIMIT: usize = 64 * 1024;
@@ -56,11 +54,7 @@ impl HttpConfig {
     /// Sim at that address, with 2 s to connect and 5 s in all.
     #[must_use]
     pub fn new(base_url: impl Into<String>) -> Self {
-        Self {
-            base_url: base_url.into(),
-            connect_timeout: Duration::from_secs(2),
-            timeout: Duration::from_secs(5),
-        }
+        Self { base_url: base_url.into(), connect_timeout: Duration::from_secs(2), timeout: Duration::from_secs(5) }
     }
 }
 
@@ -116,12 +110,7 @@ struct Inquiry<'a> {
 impl<'a> Inquiry<'a> {
     fn new(sim: &'a HttpSource, token: SessionToken<'_>) -> Result<Self, Reason> {
         let deadline = Instant::now() + sim.timeout;
-        Ok(Self {
-            sim,
-            cookie: cookie(token)?,
-            client: token.client,
-            deadline,
-        })
+        Ok(Self { sim, cookie: cookie(token)?, client: token.client, deadline })
     }
 
     async fn identity(&self) -> Result<Identity, Refusal> {
@@ -143,21 +132,14 @@ impl<'a> Inquiry<'a> {
     }
 
     async fn workspaces(&self) -> Result<Vec<Workspace>, Cause> {
-        let answer: Result<wire::WorkspacesAnswer, _> =
-            self.get(&self.sim.workspaces, WORKSPACES_LIMIT).await;
-        answer
-            .map(wire::WorkspacesAnswer::into_workspaces)
-            .map_err(|error| error.cause("Sim's list of workspaces"))
+        let answer: Result<wire::WorkspacesAnswer, _> = self.get(&self.sim.workspaces, WORKSPACES_LIMIT).await;
+        answer.map(wire::WorkspacesAnswer::into_workspaces).map_err(|error| error.cause("Sim's list of workspaces"))
     }
 
     /// Succeeds when Sim's database answered. No cookie goes with it: with one, Sim would want an `Origin` as well.
     async fn prove_database(&self) -> Result<(), Cause> {
         let sim = self.sim;
-        let request = sim
-            .client
-            .post(sim.verify_token.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .body(NO_TOKEN);
+        let request = sim.client.post(sim.verify_token.clone()).header(CONTENT_TYPE, "application/json").body(NO_TOKEN);
         let (status, body) = fetch::send(self.on_behalf(request), self.left(), SESSION_LIMIT)
             .await
             .map_err(|error| error.cause("Sim answered null, and then"))?;
@@ -168,11 +150,7 @@ impl<'a> Inquiry<'a> {
     }
 
     async fn get<T: DeserializeOwned>(&self, url: &Url, limit: usize) -> Result<T, FetchError> {
-        let request = self
-            .sim
-            .client
-            .get(url.clone())
-            .header(COOKIE, &self.cookie);
+        let request = self.sim.client.get(url.clone()).header(COOKIE, &self.cookie);
         let body = fetch::send_for_ok(self.on_behalf(request), self.left(), limit).await?;
         serde_json::from_slice(&body).map_err(FetchError::Garbage)
     }
@@ -190,18 +168,14 @@ impl<'a> Inquiry<'a> {
 }
 
 fn cookie(token: SessionToken<'_>) -> Result<HeaderValue, Reason> {
-    let value =
-        utf8_percent_encode(token.signed.ok_or(Reason::Unsupported)?, COOKIE_VALUE).to_string();
+    let value = utf8_percent_encode(token.signed.ok_or(Reason::Unsupported)?, COOKIE_VALUE).to_string();
     let carriers = match token.carrier {
         Carrier::Bearer => &[Carrier::SecureCookie, Carrier::Cookie][..],
         Carrier::SecureCookie => &[Carrier::SecureCookie],
         Carrier::Cookie => &[Carrier::Cookie],
     };
-    let pairs: Vec<_> = carriers
-        .iter()
-        .filter_map(|carrier| carrier.cookie_name())
-        .map(|name| format!("{name}={value}"))
-        .collect();
+    let pairs: Vec<_> =
+        carriers.iter().filter_map(|carrier| carrier.cookie_name()).map(|name| format!("{name}={value}")).collect();
     let mut header = HeaderValue::try_from(pairs.join("; ")).map_err(|_| Reason::Malformed)?;
     header.set_sensitive(true);
     Ok(header)
@@ -209,14 +183,9 @@ fn cookie(token: SessionToken<'_>) -> Result<HeaderValue, Reason> {
 
 /// The address as a folder, so that routes are appended to it.
 fn base_url(text: &str) -> Result<Url, ConfigError> {
-    let url = Url::parse(&format!("{}/", text.trim_end_matches('/')))
-        .map_err(|_| ConfigError::BaseUrl)?;
+    let url = Url::parse(&format!("{}/", text.trim_end_matches('/'))).map_err(|_| ConfigError::BaseUrl)?;
     let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    if matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && is_plain
-        && url.password().is_none()
-    {
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain && url.password().is_none() {
         Ok(url)
     } else {
         Err(ConfigError::BaseUrl)

@@ -75,9 +75,7 @@ pub struct User {
 
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("User")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("User").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -134,15 +132,12 @@ impl Identity {
     /// What the caller may do in a workspace; `None` when it is archived, somebody else's, or does not exist.
     #[must_use]
     pub fn permission(&self, workspace_id: &str) -> Option<Permission> {
-        self.workspace(workspace_id)
-            .map(|workspace| workspace.permission)
+        self.workspace(workspace_id).map(|workspace| workspace.permission)
     }
 
     /// The workspace, if the caller may enter it.
     #[must_use]
     pub fn workspace(&self, workspace_id: &str) -> Option<&Workspace> {
-        self.workspaces
-            .iter()
-            .find(|workspace| workspace.id == workspace_id)
+        self.workspaces.iter().find(|workspace| workspace.id == workspace_id)
     }
 }

@@ -197,19 +197,10 @@ fn public_key(pem: &str, algorithm: JwtAlgorithm) -> Result<DecodingKey, ConfigE
 fn subject(token: &str, claims: Claims) -> Option<Subject> {
     let is_id = |id: &String| (1..=ID_MAX).contains(&id.len()) && !id.chars().any(char::is_control);
     let since_epoch = Duration::try_from_secs_f64(claims.exp).ok()?;
-    let expires_at =
-        DateTime::<Utc>::UNIX_EPOCH.checked_add_signed(TimeDelta::from_std(since_epoch).ok()?)?;
+    let expires_at = DateTime::<Utc>::UNIX_EPOCH.checked_add_signed(TimeDelta::from_std(since_epoch).ok()?)?;
     let id = claims.jti.filter(is_id).unwrap_or_else(|| digest(token));
     let user_id = Some(claims.sub).filter(is_id)?;
-    Some(Subject {
-        user_id,
-        session: Session {
-            id,
-            expires_at,
-            active_organization_id: None,
-            impersonated_by: None,
-        },
-    })
+    Some(Subject { user_id, session: Session { id, expires_at, active_organization_id: None, impersonated_by: None } })
 }
 
 /// The same for the same token, and telling nothing about it.

@@ -37,13 +37,8 @@ struct Outcomes {
 
 impl Outcomes {
     fn register(source: &'static str) -> Self {
-        let outcome =
-            |outcome: &'static str| counter!(VALIDATIONS, "source" => source, "outcome" => outcome);
-        Self {
-            valid: outcome("valid"),
-            invalid: outcome("invalid"),
-            unknown: outcome("unknown"),
-        }
+        let outcome = |outcome: &'static str| counter!(VALIDATIONS, "source" => source, "outcome" => outcome);
+        Self { valid: outcome("valid"), invalid: outcome("invalid"), unknown: outcome("unknown") }
     }
 }
 

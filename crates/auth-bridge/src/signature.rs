@@ -22,31 +22,21 @@ impl Signer {
         if secret.chars().count() < SECRET_MIN {
             return Err(ConfigError::ShortSecret);
         }
-        let keyed =
-            Hmac::new_from_slice(secret.as_bytes()).map_err(|_| ConfigError::ShortSecret)?;
+        let keyed = Hmac::new_from_slice(secret.as_bytes()).map_err(|_| ConfigError::ShortSecret)?;
         Ok(Self { keyed })
     }
 
     /// `token.signature`, not percent-encoded.
     pub(crate) fn sign(&self, token: &str) -> String {
-        let signature = self
-            .keyed
-            .clone()
-            .chain_update(token)
-            .finalize()
-            .into_bytes();
+        let signature = self.keyed.clone().chain_update(token).finalize().into_bytes();
         format!("{token}.{}", STANDARD.encode(signature))
     }
 
     /// Whether the signature is this secret's, found out in constant time.
     pub(crate) fn verifies(&self, token: &str, signature: &str) -> bool {
-        STANDARD.decode(signature).is_ok_and(|signature| {
-            self.keyed
-                .clone()
-                .chain_update(token)
-                .verify_slice(&signature)
-                .is_ok()
-        })
+        STANDARD
+            .decode(signature)
+            .is_ok_and(|signature| self.keyed.clone().chain_update(token).verify_slice(&signature).is_ok())
     }
 }
 
@@ -65,10 +55,7 @@ mod tests {
 
     #[test]
     fn signs_as_better_auth_does() {
-        assert_eq!(
-            signer(SECRET).unwrap().sign(TOKEN),
-            format!("{TOKEN}.{SIGNATURE}")
-        );
+        assert_eq!(signer(SECRET).unwrap().sign(TOKEN), format!("{TOKEN}.{SIGNATURE}"));
     }
 
     #[test]
@@ -83,11 +70,7 @@ mod tests {
 
     #[test]
     fn another_secret_verifies_nothing() {
-        assert!(
-            !signer("another-secret-0123456789abcdef0123")
-                .unwrap()
-                .verifies(TOKEN, SIGNATURE)
-        );
+        assert!(!signer("another-secret-0123456789abcdef0123").unwrap().verifies(TOKEN, SIGNATURE));
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send 
 pub struct SessionToken<'a> {
     /// The session's token, without a signature.
     pub token: &'a str,
-    /// `token.signature`: as it was presented, or made with the secret. `None` for a raw token without the secret.
+    /// `token.signature`: as it was presented, or made with the secret for a source that
+    /// [reads it](Source::reads_signature), which therefore always finds one.
     pub signed: Option<&'a str>,
     /// How it came.
     pub carrier: Carrier,

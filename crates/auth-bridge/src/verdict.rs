@@ -125,19 +125,13 @@ impl Cause {
     /// A failure that has no error value of its own.
     #[must_use]
     pub const fn new(summary: &'static str) -> Self {
-        Self {
-            summary,
-            error: None,
-        }
+        Self { summary, error: None }
     }
 
     /// A failure and the error behind it.
     #[must_use]
     pub fn with_error(summary: &'static str, error: impl Error + Send + Sync + 'static) -> Self {
-        Self {
-            summary,
-            error: Some(Arc::new(error)),
-        }
+        Self { summary, error: Some(Arc::new(error)) }
     }
 
     /// The error behind it, for programs that look into it.

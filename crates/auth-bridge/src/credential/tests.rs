@@ -1,17 +1,12 @@
 use super::*;
 
 const TOKEN: &str = "fpa6o5m6CwP4xpdoYYVbM7gJmNmrMqAv";
-const ENCODED: &str =
-    "fpa6o5m6CwP4xpdoYYVbM7gJmNmrMqAv.pt9G2nm%2FsR%2Fp82anLDE%2FNLrYo0m1ueDKhFcakLU7hI8%3D";
-const SIGNED: &str =
-    "fpa6o5m6CwP4xpdoYYVbM7gJmNmrMqAv.pt9G2nm/sR/p82anLDE/NLrYo0m1ueDKhFcakLU7hI8=";
+const ENCODED: &str = "fpa6o5m6CwP4xpdoYYVbM7gJmNmrMqAv.pt9G2nm%2FsR%2Fp82anLDE%2FNLrYo0m1ueDKhFcakLU7hI8%3D";
+const SIGNED: &str = "fpa6o5m6CwP4xpdoYYVbM7gJmNmrMqAv.pt9G2nm/sR/p82anLDE/NLrYo0m1ueDKhFcakLU7hI8=";
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl";
 
 /// Value, form and carrier of what a request with these headers presents.
-fn parsed(
-    authorization: &[&str],
-    cookies: &[&str],
-) -> Option<(String, Result<&'static str, Reason>, Carrier)> {
+fn parsed(authorization: &[&str], cookies: &[&str]) -> Option<(String, Result<&'static str, Reason>, Carrier)> {
     let credential = Credential::from_headers(
         authorization.iter().map(|value| value.as_bytes()),
         cookies.iter().map(|value| value.as_bytes()),
@@ -80,11 +75,7 @@ fn a_raw_token_may_have_1_to_128_characters() {
 
 #[test]
 fn cookies_carry_signed_tokens_only() {
-    let cookie = |value: &str| {
-        parsed(&[], &[&format!("better-auth.session_token={value}")])
-            .unwrap()
-            .1
-    };
+    let cookie = |value: &str| parsed(&[], &[&format!("better-auth.session_token={value}")]).unwrap().1;
     assert_eq!(cookie(ENCODED), Ok("signed"));
     assert_eq!(cookie(SIGNED), Ok("signed"));
     assert_eq!(cookie(TOKEN), Err(Reason::Unsigned));
@@ -100,30 +91,19 @@ fn the_cookie_is_read_as_sim_reads_it() {
         format!("  better-auth.session_token = {ENCODED} ;"),
         format!("better-auth.session_token=\"{ENCODED}\""),
         format!("better-auth.session_token={ENCODED}; better-auth.session_token=second"),
-        format!(
-            "Better-Auth.Session_Token=other; xbetter-auth.session_token=x; better-auth.session_token={ENCODED}"
-        ),
+        format!("Better-Auth.Session_Token=other; xbetter-auth.session_token=x; better-auth.session_token={ENCODED}"),
     ] {
         let expected = Some((SIGNED.to_owned(), Ok("signed"), Carrier::Cookie));
         assert_eq!(parsed(&[], &[&header]), expected, "{header}");
     }
     let quoted_twice = format!("better-auth.session_token=\"\"{ENCODED}\"\"");
-    assert_eq!(
-        parsed(&[], &[&quoted_twice]).unwrap().1,
-        Err(Reason::Malformed)
-    );
+    assert_eq!(parsed(&[], &[&quoted_twice]).unwrap().1, Err(Reason::Malformed));
 }
 
 #[test]
 fn the_secure_cookie_goes_before_the_plain_one_in_any_order_and_header() {
-    let (secure, plain) = (
-        format!("__Secure-better-auth.session_token={ENCODED}"),
-        "better-auth.session_token=other",
-    );
-    for cookies in [
-        vec![format!("{plain}; {secure}")],
-        vec![plain.to_owned(), secure.clone()],
-    ] {
+    let (secure, plain) = (format!("__Secure-better-auth.session_token={ENCODED}"), "better-auth.session_token=other");
+    for cookies in [vec![format!("{plain}; {secure}")], vec![plain.to_owned(), secure.clone()]] {
         let cookies: Vec<_> = cookies.iter().map(String::as_str).collect();
         assert_eq!(parsed(&[], &cookies).unwrap().2, Carrier::SecureCookie);
     }
@@ -133,12 +113,8 @@ fn the_secure_cookie_goes_before_the_plain_one_in_any_order_and_header() {
 fn an_empty_cookie_is_none() {
     assert_eq!(parsed(&[], &["better-auth.session_token="]), None);
     assert_eq!(parsed(&[], &["better-auth.session_token=\"\""]), None);
-    let signed_out_of_https =
-        format!("__Secure-better-auth.session_token=; better-auth.session_token={ENCODED}");
-    assert_eq!(
-        parsed(&[], &[&signed_out_of_https]).unwrap().2,
-        Carrier::Cookie
-    );
+    let signed_out_of_https = format!("__Secure-better-auth.session_token=; better-auth.session_token={ENCODED}");
+    assert_eq!(parsed(&[], &[&signed_out_of_https]).unwrap().2, Carrier::Cookie);
 }
 
 #[test]
@@ -149,11 +125,7 @@ fn the_header_wins_however_it_is_spelled_and_however_broken() {
         assert_eq!(parsed(&[header], &[&cookie]), expected, "{header}");
     }
     for header in ["Bearer", "Bearer ", "Bearer a b", "Bearer a,b"] {
-        assert_eq!(
-            parsed(&[header], &[&cookie]).unwrap().1,
-            Err(Reason::Malformed),
-            "{header}"
-        );
+        assert_eq!(parsed(&[header], &[&cookie]).unwrap().1, Err(Reason::Malformed), "{header}");
     }
 }
 
@@ -161,39 +133,22 @@ fn the_header_wins_however_it_is_spelled_and_however_broken() {
 fn another_scheme_is_passed_over() {
     let cookie = format!("better-auth.session_token={ENCODED}");
     for header in ["Basic YTpi", "", "Bearertoken", "Token a"] {
-        assert_eq!(
-            parsed(&[header], &[&cookie]).unwrap().2,
-            Carrier::Cookie,
-            "{header}"
-        );
+        assert_eq!(parsed(&[header], &[&cookie]).unwrap().2, Carrier::Cookie, "{header}");
         assert_eq!(parsed(&[header], &[]), None, "{header}");
     }
-    assert_eq!(
-        parsed(&["Basic YTpi", "Bearer a"], &[]).unwrap().2,
-        Carrier::Bearer
-    );
+    assert_eq!(parsed(&["Basic YTpi", "Bearer a"], &[]).unwrap().2, Carrier::Bearer);
 }
 
 #[test]
 fn two_bearer_headers_are_refused() {
-    assert_eq!(
-        parsed(&["Bearer a", "Bearer a"], &[]).unwrap().1,
-        Err(Reason::Malformed)
-    );
+    assert_eq!(parsed(&["Bearer a", "Bearer a"], &[]).unwrap().1, Err(Reason::Malformed));
 }
 
 #[test]
 fn debug_shows_nothing_of_the_credential() {
-    for credential in [
-        Credential::from_bearer(TOKEN),
-        Credential::from_bearer(SIGNED),
-        Credential::from_bearer(JWT),
-    ] {
+    for credential in [Credential::from_bearer(TOKEN), Credential::from_bearer(SIGNED), Credential::from_bearer(JWT)] {
         let shown = format!("{credential:?}");
-        assert!(
-            !shown.contains("fpa6") && !shown.contains("eyJ") && !shown.contains("pt9G"),
-            "{shown}"
-        );
+        assert!(!shown.contains("fpa6") && !shown.contains("eyJ") && !shown.contains("pt9G"), "{shown}");
     }
 }
 

@@ -85,11 +85,7 @@ impl WorkspacesAnswer {
             .filter(|workspace| workspace.archived_at.is_none())
             .filter_map(|workspace| {
                 let permission = Permission::from_name(workspace.permissions.as_deref()?)?;
-                Some(Workspace {
-                    id: workspace.id,
-                    name: workspace.name.unwrap_or_default(),
-                    permission,
-                })
+                Some(Workspace { id: workspace.id, name: workspace.name.unwrap_or_default(), permission })
             })
             .collect();
         workspaces.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
@@ -103,6 +99,5 @@ pub(super) fn says_invalid_token(body: &[u8]) -> bool {
     struct Refused {
         message: String,
     }
-    serde_json::from_slice(body)
-        .is_ok_and(|refused: Refused| refused.message.eq_ignore_ascii_case("invalid token"))
+    serde_json::from_slice(body).is_ok_and(|refused: Refused| refused.message.eq_ignore_ascii_case("invalid token"))
 }

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
-};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::{Client, Url};
 use tokio::sync::{Mutex, RwLock};
@@ -61,16 +59,8 @@ impl Jwks {
             return Err(ConfigError::JwksUrl);
         }
         let client = fetch::client(CONNECT_TIMEOUT).map_err(ConfigError::HttpClient)?;
-        let issuer = Issuer {
-            client,
-            url,
-            algorithm,
-            known: RwLock::default(),
-        };
-        Ok(Self {
-            issuer: Arc::new(issuer),
-            renewal: Arc::default(),
-        })
+        let issuer = Issuer { client, url, algorithm, known: RwLock::default() };
+        Ok(Self { issuer: Arc::new(issuer), renewal: Arc::default() })
     }
 
     /// The key of that id; for a token without an id the only key there is.
@@ -91,16 +81,10 @@ impl Jwks {
                 issuer.attempt().await;
                 drop(renewal);
             });
-            attempt
-                .await
-                .map_err(|error| Cause::with_error("JWKS", error))?;
+            attempt.await.map_err(|error| Cause::with_error("JWKS", error))?;
         }
         let known = self.issuer.known().await;
-        known.key(id).ok_or_else(|| {
-            known
-                .failure
-                .map_or(Refusal::Invalid(Reason::UnknownKey), Refusal::Unknown)
-        })
+        known.key(id).ok_or_else(|| known.failure.map_or(Refusal::Invalid(Reason::UnknownKey), Refusal::Unknown))
     }
 }
 
@@ -125,14 +109,9 @@ impl Issuer {
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, FetchError> {
-        let body =
-            fetch::send_for_ok(self.client.get(self.url.clone()), TIMEOUT, SIZE_LIMIT).await?;
+        let body = fetch::send_for_ok(self.client.get(self.url.clone()), TIMEOUT, SIZE_LIMIT).await?;
         let set: JwkSet = serde_json::from_slice(&body).map_err(FetchError::Garbage)?;
-        Ok(set
-            .keys
-            .into_iter()
-            .filter_map(|key| usable(key, self.algorithm))
-            .collect())
+        Ok(set.keys.into_iter().filter_map(|key| usable(key, self.algorithm)).collect())
     }
 }
 
@@ -147,13 +126,11 @@ impl Known {
     }
 
     fn is_fresh(&self, now: Instant) -> bool {
-        self.fetched
-            .is_some_and(|fetched| now.saturating_duration_since(fetched) < FRESH)
+        self.fetched.is_some_and(|fetched| now.saturating_duration_since(fetched) < FRESH)
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        self.attempted
-            .is_none_or(|attempted| now.saturating_duration_since(attempted) >= PAUSE)
+        self.attempted.is_none_or(|attempted| now.saturating_duration_since(attempted) >= PAUSE)
     }
 }
 
@@ -161,29 +138,15 @@ impl Known {
 fn usable(jwk: Jwk, algorithm: Algorithm) -> Option<Key> {
     let of_kind = match (&jwk.algorithm, algorithm) {
         (AlgorithmParameters::RSA(_), Algorithm::RS256) => true,
-        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES256) => {
-            key.curve == EllipticCurve::P256
-        }
-        (AlgorithmParameters::OctetKeyPair(key), Algorithm::EdDSA) => {
-            key.curve == EllipticCurve::Ed25519
-        }
+        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES256) => key.curve == EllipticCurve::P256,
+        (AlgorithmParameters::OctetKeyPair(key), Algorithm::EdDSA) => key.curve == EllipticCurve::Ed25519,
         _ => false,
     };
-    let named = jwk
-        .common
-        .key_algorithm
-        .is_none_or(|named| named == KeyAlgorithm::from(algorithm));
-    let signs = jwk
-        .common
-        .public_key_use
-        .as_ref()
-        .is_none_or(|usage| *usage == PublicKeyUse::Signature);
+    let named = jwk.common.key_algorithm.is_none_or(|named| named == KeyAlgorithm::from(algorithm));
+    let signs = jwk.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
     if !(of_kind && named && signs) {
         return None;
     }
     let key = Arc::new(DecodingKey::from_jwk(&jwk).ok()?);
-    Some(Key {
-        id: jwk.common.key_id,
-        key,
-    })
+    Some(Key { id: jwk.common.key_id, key })
 }

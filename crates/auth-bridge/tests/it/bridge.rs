@@ -13,10 +13,7 @@ use secrecy::SecretString;
 use crate::memory::{Memory, SECRET, bridge, in_an_hour, present, word};
 
 fn with_secret() -> Config {
-    Config {
-        better_auth_secret: Some(SecretString::from(SECRET)),
-        ..Config::default()
-    }
+    Config { better_auth_secret: Some(SecretString::from(SECRET)), ..Config::default() }
 }
 
 /// Asks until the verdict is the expected one.
@@ -27,10 +24,7 @@ async fn becomes(bridge: &parlant_auth_bridge::AuthBridge, token: &str, expected
         if verdict == expected {
             return;
         }
-        assert!(
-            Instant::now() < deadline,
-            "still {verdict}, never {expected}"
-        );
+        assert!(Instant::now() < deadline, "still {verdict}, never {expected}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -41,9 +35,7 @@ async fn a_session_is_asked_for_once() {
     memory.sign_in("ada", in_an_hour());
     for _ in 0..3 {
         let verdict = bridge.authenticate(&Credential::from_bearer("ada")).await;
-        let Verdict::Valid(identity) = verdict else {
-            panic!("{verdict:?}")
-        };
+        let Verdict::Valid(identity) = verdict else { panic!("{verdict:?}") };
         assert_eq!(identity.user.id, "ada");
     }
     assert_eq!(memory.calls(), 1);
@@ -104,10 +96,7 @@ async fn an_outage_is_not_remembered() {
 
 #[tokio::test]
 async fn a_refusal_is_remembered_briefly() {
-    let config = Config {
-        negative_ttl: Duration::from_millis(500),
-        ..Config::default()
-    };
+    let config = Config { negative_ttl: Duration::from_millis(500), ..Config::default() };
     let (bridge, memory) = bridge(&config, Memory::new());
     assert_eq!(present(&bridge, "ada").await, "unknown_session");
     assert_eq!(present(&bridge, "ada").await, "unknown_session");
@@ -119,10 +108,7 @@ async fn a_refusal_is_remembered_briefly() {
 
 #[tokio::test]
 async fn garbage_pushes_out_no_valid_session() {
-    let config = Config {
-        cache_max_size: 100,
-        ..Config::default()
-    };
+    let config = Config { cache_max_size: 100, ..Config::default() };
     let (bridge, memory) = bridge(&config, Memory::new());
     let people: Vec<_> = (0..100).map(|n| format!("person-{n}")).collect();
     for person in &people {
@@ -130,10 +116,7 @@ async fn garbage_pushes_out_no_valid_session() {
         assert_eq!(present(&bridge, person).await, "valid");
     }
     for n in 0..100_000 {
-        assert_eq!(
-            present(&bridge, &format!("garbage-{n}")).await,
-            "unknown_session"
-        );
+        assert_eq!(present(&bridge, &format!("garbage-{n}")).await, "unknown_session");
     }
     let before = memory.calls();
     for person in &people {
@@ -144,10 +127,7 @@ async fn garbage_pushes_out_no_valid_session() {
 
 #[tokio::test]
 async fn the_cache_keeps_to_its_bound() {
-    let config = Config {
-        cache_max_size: 10,
-        ..Config::default()
-    };
+    let config = Config { cache_max_size: 10, ..Config::default() };
     let (bridge, memory) = bridge(&config, Memory::new());
     for n in 0..1000 {
         let person = format!("person-{n}");
@@ -180,10 +160,7 @@ async fn a_source_that_forgets_to_look_at_the_end_does_no_harm() {
 
 #[tokio::test]
 async fn a_session_is_asked_for_again_after_the_ttl() {
-    let config = Config {
-        cache_ttl: Duration::from_millis(50),
-        ..Config::default()
-    };
+    let config = Config { cache_ttl: Duration::from_millis(50), ..Config::default() };
     let (bridge, memory) = bridge(&config, Memory::new());
     memory.sign_in("ada", in_an_hour());
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -195,10 +172,7 @@ async fn a_session_is_asked_for_again_after_the_ttl() {
 
 #[tokio::test]
 async fn without_caching_every_request_is_a_question() {
-    let config = Config {
-        caching: false,
-        ..Config::default()
-    };
+    let config = Config { caching: false, ..Config::default() };
     let (bridge, memory) = bridge(&config, Memory::new());
     memory.sign_in("ada", in_an_hour());
     for _ in 0..3 {
@@ -213,10 +187,7 @@ async fn without_caching_every_request_is_a_question() {
 async fn statistics_count_look_ups_and_sessions() {
     let (bridge, memory) = bridge(&Config::default(), Memory::new());
     let fresh = bridge.statistics();
-    assert_eq!(
-        (fresh.hits, fresh.misses, fresh.max_size, fresh.ttl_seconds),
-        (0, 0, 1000, 300)
-    );
+    assert_eq!((fresh.hits, fresh.misses, fresh.max_size, fresh.ttl_seconds), (0, 0, 1000, 300));
     assert!(fresh.hit_ratio.abs() < f64::EPSILON);
     memory.sign_in("ada", in_an_hour());
     for token in ["ada", "ada", "ada", "eve", "eve"] {
@@ -225,14 +196,7 @@ async fn statistics_count_look_ups_and_sessions() {
     let used = bridge.statistics();
     assert_eq!((used.hits, used.misses), (3, 2));
     assert!((used.hit_ratio - 0.6).abs() < f64::EPSILON);
-    assert_eq!(
-        (
-            used.total_cached_sessions,
-            used.active_sessions,
-            used.expired_sessions
-        ),
-        (1, 1, 0)
-    );
+    assert_eq!((used.total_cached_sessions, used.active_sessions, used.expired_sessions), (1, 1, 0));
 }
 
 #[tokio::test]
@@ -243,10 +207,7 @@ async fn a_forged_signature_costs_the_source_nothing() {
     assert_eq!(present(&bridge, &forged).await, "bad_signature");
     assert_eq!(memory.calls(), 0);
     assert_eq!(present(&bridge, &signed("ada", SECRET)).await, "valid");
-    assert_eq!(
-        present(&bridge, &signed_cookie("ada", SECRET)).await,
-        "valid"
-    );
+    assert_eq!(present(&bridge, &signed_cookie("ada", SECRET)).await, "valid");
     assert_eq!(present(&bridge, &forged).await, "bad_signature");
 }
 
@@ -258,11 +219,7 @@ async fn without_the_secret_a_signed_token_is_as_good_as_its_raw_one() {
         let odd = signed("ada", &format!("any-secret-{n}"));
         assert_eq!(present(&bridge, &odd).await, "valid");
     }
-    assert_eq!(
-        memory.calls(),
-        1,
-        "one token is one entry, whatever signatures are put to it"
-    );
+    assert_eq!(memory.calls(), 1, "one token is one entry, whatever signatures are put to it");
 }
 
 #[tokio::test]
@@ -270,11 +227,7 @@ async fn where_the_source_reads_signatures_each_is_judged_on_its_own() {
     let (bridge, memory) = bridge(&Config::default(), Memory::reading_signatures());
     memory.sign_in("ada", in_an_hour());
     present(&bridge, &signed("ada", SECRET)).await;
-    present(
-        &bridge,
-        &signed("ada", "another-secret-0123456789abcdef0123"),
-    )
-    .await;
+    present(&bridge, &signed("ada", "another-secret-0123456789abcdef0123")).await;
     assert_eq!(memory.calls(), 2);
 }
 
@@ -283,10 +236,7 @@ async fn a_raw_token_is_signed_for_a_source_that_reads_signatures() {
     let (signing, memory) = bridge(&with_secret(), Memory::reading_signatures());
     memory.sign_in("ada", in_an_hour());
     assert_eq!(present(&signing, "ada").await, "valid");
-    assert_eq!(
-        *memory.asked.lock().unwrap(),
-        [("ada".to_owned(), Some(signed("ada", SECRET)))]
-    );
+    assert_eq!(*memory.asked.lock().unwrap(), [("ada".to_owned(), Some(signed("ada", SECRET)))]);
 
     let (keyless, memory) = bridge(&Config::default(), Memory::reading_signatures());
     assert_eq!(present(&keyless, "ada").await, "unsupported");
@@ -296,21 +246,14 @@ async fn a_raw_token_is_signed_for_a_source_that_reads_signatures() {
 #[tokio::test]
 async fn a_jwt_without_a_verifier_is_unsupported() {
     let (bridge, memory) = bridge(&Config::default(), Memory::new());
-    assert_eq!(
-        present(&bridge, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2ln").await,
-        "unsupported"
-    );
+    assert_eq!(present(&bridge, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2ln").await, "unsupported");
     assert_eq!(memory.calls(), 0);
 }
 
 #[test]
 fn a_short_secret_is_an_error_at_the_start() {
-    let config = Config {
-        better_auth_secret: Some(SecretString::from("short")),
-        ..Config::default()
-    };
-    let error = parlant_auth_bridge::AuthBridge::new(&config, std::sync::Arc::new(Memory::new()))
-        .unwrap_err();
+    let config = Config { better_auth_secret: Some(SecretString::from("short")), ..Config::default() };
+    let error = parlant_auth_bridge::AuthBridge::new(&config, std::sync::Arc::new(Memory::new())).unwrap_err();
     assert!(matches!(error, ConfigError::ShortSecret));
     assert!(!error.to_string().contains("\"short\""));
 }
@@ -319,8 +262,7 @@ fn a_short_secret_is_an_error_at_the_start() {
 fn every_series_is_there_before_anything_happened_and_counts_then() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
-    let (bridge, memory) =
-        metrics::with_local_recorder(&recorder, || bridge(&with_secret(), Memory::new()));
+    let (bridge, memory) = metrics::with_local_recorder(&recorder, || bridge(&with_secret(), Memory::new()));
     let rendered = handle.render();
     for series in [
         "parlant_auth_cache_hits_total{result=\"hit\"} 0",
@@ -336,10 +278,7 @@ fn every_series_is_there_before_anything_happened_and_counts_then() {
     }
 
     memory.sign_in("ada", in_an_hour());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let forged = signed("ada", "another-secret-0123456789abcdef0123");
         for token in ["ada", "ada", "eve", "eve", &forged, "not a token", "a.b.c"] {
@@ -374,10 +313,7 @@ async fn what_is_logged_names_nobody() {
     memory.sign_in("ada", in_an_hour());
     let verdict = bridge.authenticate(&Credential::from_bearer("ada")).await;
     let shown = format!("{verdict:?} {bridge:?}");
-    assert!(
-        !shown.contains('@') && !shown.contains("Somebody"),
-        "{shown}"
-    );
+    assert!(!shown.contains('@') && !shown.contains("Somebody"), "{shown}");
     memory.down.store(true, Ordering::SeqCst);
     let Verdict::Unknown(cause) = bridge.authenticate(&Credential::from_bearer("eve")).await else {
         panic!("the source is down")
@@ -404,10 +340,7 @@ fn an_identity_is_serialized_as_the_interface_says() {
 async fn a_cookie_and_a_bearer_token_of_one_session_are_the_same_person() {
     let (bridge, memory) = bridge(&with_secret(), Memory::new());
     memory.sign_in("ada", in_an_hour());
-    for name in [
-        "better-auth.session_token",
-        "__Secure-better-auth.session_token",
-    ] {
+    for name in ["better-auth.session_token", "__Secure-better-auth.session_token"] {
         let header = format!("{name}={}", signed_cookie("ada", SECRET));
         let credential = Credential::from_cookies([header.as_bytes()]).unwrap();
         assert_eq!(word(&bridge.authenticate(&credential).await), "valid");

@@ -55,28 +55,16 @@ impl World {
         // Never so near to now that the time the test takes matters.
         let moment = |random: &mut StdRng| {
             // Often nearer than any time zone is wide.
-            let minutes = if random.random() {
-                10..600
-            } else {
-                600..100_000
-            };
+            let minutes = if random.random() { 10..600 } else { 600..100_000 };
             let away = TimeDelta::minutes(random.random_range(minutes));
-            if random.random() {
-                now + away
-            } else {
-                now - away
-            }
+            if random.random() { now + away } else { now - away }
         };
         let users = (0..USERS)
             .map(|_| User {
-                banned: *[None, Some(false), Some(false), Some(true)]
-                    .choose(random)
-                    .unwrap(),
+                banned: *[None, Some(false), Some(false), Some(true)].choose(random).unwrap(),
                 ban_expires: random.random_bool(0.5).then(|| moment(random)),
                 member: random.random_bool(0.6).then(|| {
-                    let role = *["owner", "admin", "member", "member", "guest"]
-                        .choose(random)
-                        .unwrap();
+                    let role = *["owner", "admin", "member", "member", "guest"].choose(random).unwrap();
                     (random.random_range(0..ORGANIZATIONS), role)
                 }),
             })
@@ -84,39 +72,22 @@ impl World {
         let workspaces = (0..WORKSPACES)
             .map(|_| Workspace {
                 owner: random.random_range(0..USERS),
-                organization: random
-                    .random_bool(0.6)
-                    .then(|| random.random_range(0..ORGANIZATIONS)),
+                organization: random.random_bool(0.6).then(|| random.random_range(0..ORGANIZATIONS)),
                 archived: random.random_bool(0.25),
                 exists: random.random_bool(0.9),
             })
             .collect();
         let permissions = (0..PERMISSIONS)
             .map(|_| {
-                let kind = *["workspace", "workspace", "workspace", "workflow"]
-                    .choose(random)
-                    .unwrap();
-                let key = (
-                    random.random_range(0..USERS),
-                    kind,
-                    random.random_range(0..WORKSPACES),
-                );
+                let kind = *["workspace", "workspace", "workspace", "workflow"].choose(random).unwrap();
+                let key = (random.random_range(0..USERS), kind, random.random_range(0..WORKSPACES));
                 (key, *["read", "write", "admin"].choose(random).unwrap())
             })
             .collect();
         let sessions = (0..SESSIONS)
-            .map(|_| Session {
-                user: random.random_range(0..USERS),
-                expires_at: moment(random),
-            })
+            .map(|_| Session { user: random.random_range(0..USERS), expires_at: moment(random) })
             .collect();
-        Self {
-            users,
-            workspaces,
-            permissions,
-            sessions,
-            now,
-        }
+        Self { users, workspaces, permissions, sessions, now }
     }
 
     /// As statements, in the order that foreign keys want.
@@ -131,37 +102,25 @@ impl World {
             let (organization, role) = user.member?;
             Some(format!("'m{n}', 'u{n}', 'o{organization}', '{role}'"))
         });
-        let existing = self
-            .workspaces
-            .iter()
-            .enumerate()
-            .filter(|(_, workspace)| workspace.exists);
+        let existing = self.workspaces.iter().enumerate().filter(|(_, workspace)| workspace.exists);
         let workspaces = existing.map(|(n, workspace)| {
             let owner = workspace.owner;
             let organization = or_null(workspace.organization.map(|n| format!("'o{n}'")));
             let archived_at = or_null(workspace.archived.then_some("now()"));
             format!("'w{n}', 'W{n}', 'u{owner}', 'u{owner}', {organization}, {archived_at}")
         });
-        let permissions = self.permissions.iter().enumerate().map(
-            |(n, ((user, kind, workspace), permission))| {
-                format!("'p{n}', 'u{user}', '{kind}', 'w{workspace}', '{permission}'")
-            },
-        );
+        let permissions = self.permissions.iter().enumerate().map(|(n, ((user, kind, workspace), permission))| {
+            format!("'p{n}', 'u{user}', '{kind}', 'w{workspace}', '{permission}'")
+        });
         let sessions = self.sessions.iter().enumerate().map(|(n, session)| {
             let (user, expires_at) = (session.user, quoted(session.expires_at));
             format!("'s{n}', 't{n}', 'u{user}', {expires_at}, now(), now()")
         });
         [
             insert("organization (id, name, slug)", organizations),
-            insert(
-                "\"user\" (id, name, email, banned, ban_expires, email_verified, created_at, updated_at)",
-                users,
-            ),
+            insert("\"user\" (id, name, email, banned, ban_expires, email_verified, created_at, updated_at)", users),
             insert("member (id, user_id, organization_id, role)", members),
-            insert(
-                "workspace (id, name, owner_id, billed_account_user_id, organization_id, archived_at)",
-                workspaces,
-            ),
+            insert("workspace (id, name, owner_id, billed_account_user_id, organization_id, archived_at)", workspaces),
             insert("permissions (id, user_id, entity_type, entity_id, permission_type)", permissions),
             insert("session (id, token, user_id, expires_at, created_at, updated_at)", sessions),
         ]
@@ -185,10 +144,7 @@ impl World {
                 continue;
             }
             // 2. What the row says. 3. What the organization makes of it.
-            let explicit = self
-                .permissions
-                .get(&(session.user, "workspace", n))
-                .copied();
+            let explicit = self.permissions.get(&(session.user, "workspace", n)).copied();
             let derived = match (workspace.organization, user.member) {
                 (Some(own), Some((organization, "owner" | "admin"))) => own == organization,
                 _ => false,
@@ -222,27 +178,15 @@ async fn the_statement_says_what_the_rule_says() {
     let database = database().await;
     let superuser = database.superuser().await;
     let name = database.name();
-    superuser
-        .batch_execute(&format!(
-            "alter database \"{name}\" set timezone = 'Asia/Kathmandu'"
-        ))
-        .await
-        .unwrap();
+    superuser.batch_execute(&format!("alter database \"{name}\" set timezone = 'Asia/Kathmandu'")).await.unwrap();
     superuser.batch_execute(&world.sql()).await.unwrap();
-    let config = Config {
-        caching: false,
-        ..Config::default()
-    };
+    let config = Config { caching: false, ..Config::default() };
     let bridge = AuthBridge::new(&config, Arc::new(source(database.url()))).unwrap();
 
     let verdicts: Vec<_> = stream::iter(0..SESSIONS)
         .map(|n| {
             let bridge = &bridge;
-            async move {
-                bridge
-                    .authenticate(&Credential::from_bearer(&format!("t{n}")))
-                    .await
-            }
+            async move { bridge.authenticate(&Credential::from_bearer(&format!("t{n}"))).await }
         })
         .buffered(4)
         .collect()
@@ -252,35 +196,17 @@ async fn the_statement_says_what_the_rule_says() {
         let session = &world.sessions[n];
         let seen = match &verdict {
             Verdict::Valid(identity) => {
-                assert_eq!(
-                    identity.user.id,
-                    format!("u{}", session.user),
-                    "world {world_number}"
-                );
+                assert_eq!(identity.user.id, format!("u{}", session.user), "world {world_number}");
                 valid += identity.workspaces.len();
-                let listed = identity
-                    .workspaces
-                    .iter()
-                    .map(|w| (w.id.clone(), w.permission));
+                let listed = identity.workspaces.iter().map(|w| (w.id.clone(), w.permission));
                 let seen: BTreeMap<_, _> = listed.collect();
-                assert_eq!(
-                    seen.len(),
-                    identity.workspaces.len(),
-                    "world {world_number}, session {n}: listed twice"
-                );
+                assert_eq!(seen.len(), identity.workspaces.len(), "world {world_number}, session {n}: listed twice");
                 Ok(seen)
             }
             Verdict::Invalid(reason) => Err(reason.as_str()),
             Verdict::Unknown(cause) => panic!("{cause}"),
         };
-        assert_eq!(
-            seen,
-            world.expected(session),
-            "world {world_number}, session {n}"
-        );
+        assert_eq!(seen, world.expected(session), "world {world_number}, session {n}");
     }
-    assert!(
-        valid > 100,
-        "world {world_number}: a world with {valid} permissions proves little"
-    );
+    assert!(valid > 100, "world {world_number}: a world with {valid} permissions proves little");
 }

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use parlant_auth_bridge::{
-    AuthBridge, Config, ConfigError, Credential, HttpConfig, HttpSource, Permission, Verdict,
-};
+use parlant_auth_bridge::{AuthBridge, Config, ConfigError, Credential, HttpConfig, HttpSource, Permission, Verdict};
 use parlant_test_support::{signed, signed_cookie};
 use secrecy::SecretString;
 use serde_json::json;
@@ -70,10 +68,7 @@ async fn sim(route: &'static str, answer: impl Fn() -> Reply + Send + Sync + 'st
 fn bridge(base_url: &str, secret: Option<&str>) -> AuthBridge {
     let mut http = HttpConfig::new(base_url);
     http.timeout = Duration::from_millis(700);
-    let config = Config {
-        better_auth_secret: secret.map(SecretString::from),
-        ..Config::default()
-    };
+    let config = Config { better_auth_secret: secret.map(SecretString::from), ..Config::default() };
     AuthBridge::new(&config, Arc::new(HttpSource::new(&http).unwrap())).unwrap()
 }
 
@@ -84,21 +79,10 @@ async fn verdict(web: &Web) -> &'static str {
 #[tokio::test]
 async fn a_session_comes_with_its_live_workspaces() {
     let web = sim("nothing", null).await;
-    let verdict = bridge(&web.url(), Some(SECRET))
-        .authenticate(&Credential::from_bearer(TOKEN))
-        .await;
-    let Verdict::Valid(identity) = verdict else {
-        panic!("{verdict:?}")
-    };
-    assert_eq!(
-        (identity.user.id.as_str(), identity.session.id.as_str()),
-        ("u1", "s1")
-    );
-    let seen: Vec<_> = identity
-        .workspaces
-        .iter()
-        .map(|w| (w.id.as_str(), w.permission))
-        .collect();
+    let verdict = bridge(&web.url(), Some(SECRET)).authenticate(&Credential::from_bearer(TOKEN)).await;
+    let Verdict::Valid(identity) = verdict else { panic!("{verdict:?}") };
+    assert_eq!((identity.user.id.as_str(), identity.session.id.as_str()), ("u1", "s1"));
+    let seen: Vec<_> = identity.workspaces.iter().map(|w| (w.id.as_str(), w.permission)).collect();
     assert_eq!(seen, [("w1", Permission::Admin), ("w3", Permission::Read)]);
 }
 
@@ -109,22 +93,14 @@ async fn only_the_session_cookie_and_the_clients_address_are_handed_on() {
         "theme=dark; __Secure-better-auth.session_data=cached; __Secure-better-auth.session_token={}",
         signed_cookie(TOKEN, SECRET)
     );
-    let credential = Credential::from_cookies([header.as_bytes()])
-        .unwrap()
-        .with_client("2001:db8::7".parse().unwrap());
+    let credential = Credential::from_cookies([header.as_bytes()]).unwrap().with_client("2001:db8::7".parse().unwrap());
     let verdict = bridge(&web.url(), None).authenticate(&credential).await;
     assert_eq!(word(&verdict), "valid");
     let requests = web.requests();
-    assert_eq!(
-        requests[0].line,
-        format!("{SESSION}?disableCookieCache=true&disableRefresh=true")
-    );
+    assert_eq!(requests[0].line, format!("{SESSION}?disableCookieCache=true&disableRefresh=true"));
     assert_eq!(requests[1].line, format!("{WORKSPACES}?scope=all"));
     for request in requests {
-        let cookie = format!(
-            "__Secure-better-auth.session_token={}",
-            signed_cookie(TOKEN, SECRET)
-        );
+        let cookie = format!("__Secure-better-auth.session_token={}", signed_cookie(TOKEN, SECRET));
         assert_eq!(request.header("cookie"), Some(cookie.as_str()));
         assert_eq!(request.header("x-forwarded-for"), Some("2001:db8::7"));
         assert_eq!(request.header("authorization"), None);
@@ -135,16 +111,9 @@ async fn only_the_session_cookie_and_the_clients_address_are_handed_on() {
 async fn a_bearer_token_goes_under_both_names_and_signed() {
     let web = sim("nothing", null).await;
     let value = signed_cookie(TOKEN, SECRET);
-    let both =
-        format!("__Secure-better-auth.session_token={value}; better-auth.session_token={value}");
-    assert_eq!(
-        present(&bridge(&web.url(), Some(SECRET)), TOKEN).await,
-        "valid"
-    );
-    assert_eq!(
-        present(&bridge(&web.url(), None), &signed(TOKEN, SECRET)).await,
-        "valid"
-    );
+    let both = format!("__Secure-better-auth.session_token={value}; better-auth.session_token={value}");
+    assert_eq!(present(&bridge(&web.url(), Some(SECRET)), TOKEN).await, "valid");
+    assert_eq!(present(&bridge(&web.url(), None), &signed(TOKEN, SECRET)).await, "valid");
     for request in web.requests() {
         assert_eq!(request.header("cookie"), Some(both.as_str()));
         assert_eq!(request.header("x-forwarded-for"), None);
@@ -155,19 +124,8 @@ async fn a_bearer_token_goes_under_both_names_and_signed() {
 async fn null_is_signed_out_when_the_database_answers_and_null_comes_again() {
     let web = sim(SESSION, null).await;
     assert_eq!(verdict(&web).await, "unknown_session");
-    assert_eq!(
-        (
-            web.count("get-session"),
-            web.count("one-time-token/verify"),
-            web.count("workspaces")
-        ),
-        (2, 1, 0)
-    );
-    let proof = web
-        .requests()
-        .into_iter()
-        .find(|request| request.line.starts_with(PROOF))
-        .unwrap();
+    assert_eq!((web.count("get-session"), web.count("one-time-token/verify"), web.count("workspaces")), (2, 1, 0));
+    let proof = web.requests().into_iter().find(|request| request.line.starts_with(PROOF)).unwrap();
     assert_eq!(proof.header("cookie"), None);
     assert_eq!(proof.header("content-type"), Some("application/json"));
     assert_eq!(proof.body, r#"{"token":"parlant"}"#);
@@ -177,27 +135,20 @@ async fn null_is_signed_out_when_the_database_answers_and_null_comes_again() {
 async fn null_is_an_outage_when_the_database_does_not_answer() {
     for (status, body) in [
         (500, ""),
-        (
-            429,
-            r#"{"message":"Too many requests. Please try again later."}"#,
-        ),
+        (429, r#"{"message":"Too many requests. Please try again later."}"#),
         (401, r#"{"message":"Unauthorized","code":"UNAUTHORIZED"}"#),
-        (
-            400,
-            r#"{"message":"[body.token] Invalid input","code":"VALIDATION_ERROR"}"#,
-        ),
+        (400, r#"{"message":"[body.token] Invalid input","code":"VALIDATION_ERROR"}"#),
         (403, r#"{"message":"Invalid origin"}"#),
         (404, ""),
         (200, "null"),
     ] {
-        let web = Web::serve(move |request| {
-            if request.line.starts_with(PROOF) {
-                Reply::Json(status, body.to_owned())
-            } else {
-                null()
-            }
-        })
-        .await;
+        let web =
+            Web::serve(
+                move |request| {
+                    if request.line.starts_with(PROOF) { Reply::Json(status, body.to_owned()) } else { null() }
+                },
+            )
+            .await;
         assert_eq!(verdict(&web).await, "unknown", "{status} {body}");
     }
 }
@@ -206,11 +157,7 @@ async fn null_is_an_outage_when_the_database_does_not_answer() {
 async fn a_database_that_comes_back_between_the_questions_signs_nobody_out() {
     let asked = AtomicUsize::new(0);
     let web = sim(SESSION, move || {
-        if asked.fetch_add(1, Ordering::SeqCst) == 0 {
-            null()
-        } else {
-            Reply::Json(200, session().to_string())
-        }
+        if asked.fetch_add(1, Ordering::SeqCst) == 0 { null() } else { Reply::Json(200, session().to_string()) }
     })
     .await;
     assert_eq!(verdict(&web).await, "valid");
@@ -221,13 +168,7 @@ async fn every_other_answer_is_an_outage() {
     let broken: Vec<(&str, Reply)> = vec![
         ("500", Reply::Json(500, String::new())),
         ("502", Reply::Json(502, "null".to_owned())),
-        (
-            "429",
-            Reply::Json(
-                429,
-                r#"{"message":"Too many requests. Please try again later."}"#.to_owned(),
-            ),
-        ),
+        ("429", Reply::Json(429, r#"{"message":"Too many requests. Please try again later."}"#.to_owned())),
         ("401", Reply::Json(401, "null".to_owned())),
         ("404", Reply::Json(404, String::new())),
         ("204", Reply::Json(204, String::new())),
@@ -235,24 +176,9 @@ async fn every_other_answer_is_an_outage() {
         ("empty", Reply::Json(200, String::new())),
         ("html", Reply::Json(200, "<html>login</html>".to_owned())),
         ("other json", Reply::Json(200, "{}".to_owned())),
-        (
-            "half a session",
-            Reply::Json(200, r#"{"user":{"id":"u1"},"session":null}"#.to_owned()),
-        ),
-        (
-            "half a body",
-            Reply::Half {
-                promised: 2000,
-                sent: "{\"user\":".to_owned(),
-            },
-        ),
-        (
-            "half a null",
-            Reply::Half {
-                promised: 2000,
-                sent: "null".to_owned(),
-            },
-        ),
+        ("half a session", Reply::Json(200, r#"{"user":{"id":"u1"},"session":null}"#.to_owned())),
+        ("half a body", Reply::Half { promised: 2000, sent: "{\"user\":".to_owned() }),
+        ("half a null", Reply::Half { promised: 2000, sent: "null".to_owned() }),
         ("endless", Reply::Endless),
         ("hang", Reply::Hang),
     ];
@@ -262,15 +188,10 @@ async fn every_other_answer_is_an_outage() {
             let web = sim(route, move || reply.clone()).await;
             let start = Instant::now();
             assert_eq!(verdict(&web).await, "unknown", "{name} of {route}");
-            assert!(
-                start.elapsed() < Duration::from_secs(5),
-                "{name} of {route}"
-            );
+            assert!(start.elapsed() < Duration::from_secs(5), "{name} of {route}");
         }
     }
-    let nobody = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .unwrap();
+    let nobody = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
     assert_eq!(present(&bridge(&url, Some(SECRET)), TOKEN).await, "unknown");
@@ -287,19 +208,13 @@ async fn a_redirect_is_not_followed() {
 async fn a_workspace_list_that_fails_is_not_no_workspaces() {
     let asked = AtomicUsize::new(0);
     let web = sim(WORKSPACES, move || {
-        if asked.fetch_add(1, Ordering::SeqCst) == 0 {
-            Reply::Json(500, String::new())
-        } else {
-            workspaces()
-        }
+        if asked.fetch_add(1, Ordering::SeqCst) == 0 { Reply::Json(500, String::new()) } else { workspaces() }
     })
     .await;
     let bridge = bridge(&web.url(), Some(SECRET));
     assert_eq!(present(&bridge, TOKEN).await, "unknown");
     let verdict = bridge.authenticate(&Credential::from_bearer(TOKEN)).await;
-    let Verdict::Valid(identity) = verdict else {
-        panic!("{verdict:?}")
-    };
+    let Verdict::Valid(identity) = verdict else { panic!("{verdict:?}") };
     assert_eq!(identity.permission("w1"), Some(Permission::Admin));
 }
 
@@ -317,11 +232,7 @@ async fn a_ban_counts_until_its_end() {
         answer["user"]["banned"] = banned.clone();
         answer["user"]["banExpires"] = expires.clone();
         let web = sim(SESSION, move || Reply::Json(200, answer.to_string())).await;
-        assert_eq!(
-            verdict(&web).await,
-            expected,
-            "banned {banned} until {expires}"
-        );
+        assert_eq!(verdict(&web).await, expected, "banned {banned} until {expires}");
     }
 }
 
@@ -343,16 +254,8 @@ async fn the_cause_of_an_outage_names_no_address() {
     let Verdict::Unknown(cause) = bridge.authenticate(&Credential::from_bearer(TOKEN)).await else {
         panic!("nobody is there")
     };
-    assert!(
-        cause
-            .to_string()
-            .starts_with("Sim's get-session: no answer: "),
-        "{cause}"
-    );
-    assert!(
-        !cause.to_string().contains("disableCookieCache") && !cause.to_string().contains(TOKEN),
-        "{cause}"
-    );
+    assert!(cause.to_string().starts_with("Sim's get-session: no answer: "), "{cause}");
+    assert!(!cause.to_string().contains("disableCookieCache") && !cause.to_string().contains(TOKEN), "{cause}");
 }
 
 #[tokio::test]
@@ -363,30 +266,13 @@ async fn a_path_before_sims_routes_is_kept() {
     })
     .await;
     present(&bridge(&format!("{}/sim/", web.url()), Some(SECRET)), TOKEN).await;
-    assert_eq!(
-        web.requests()[0].line,
-        "GET /sim/api/auth/get-session?disableCookieCache=true&disableRefresh=true"
-    );
+    assert_eq!(web.requests()[0].line, "GET /sim/api/auth/get-session?disableCookieCache=true&disableRefresh=true");
 }
 
 #[test]
 fn an_address_that_is_none_is_an_error_at_the_start() {
-    for url in [
-        "",
-        "sim",
-        "localhost:3000",
-        "ftp://sim",
-        "http://",
-        "http://u:p@sim",
-        "http://sim?x=1",
-        "http://sim#x",
-    ] {
-        assert!(
-            matches!(
-                HttpSource::new(&HttpConfig::new(url)),
-                Err(ConfigError::BaseUrl)
-            ),
-            "{url}"
-        );
+    for url in ["", "sim", "localhost:3000", "ftp://sim", "http://", "http://u:p@sim", "http://sim?x=1", "http://sim#x"]
+    {
+        assert!(matches!(HttpSource::new(&HttpConfig::new(url)), Err(ConfigError::BaseUrl)), "{url}");
     }
 }

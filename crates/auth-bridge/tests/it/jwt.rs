@@ -7,8 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parlant_auth_bridge::{
-    AuthBridge, Config, ConfigError, Credential, JwtAlgorithm, JwtConfig, JwtKey, JwtVerifier,
-    Source, Verdict,
+    AuthBridge, Config, ConfigError, Credential, JwtAlgorithm, JwtConfig, JwtKey, JwtVerifier, Source, Verdict,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -31,10 +30,7 @@ impl Issuer {
             Algorithm::EdDSA => &rcgen::PKCS_ED25519,
             _ => panic!("no key pairs for {algorithm:?}"),
         };
-        Self {
-            algorithm,
-            pair: rcgen::KeyPair::generate_for(kind).unwrap(),
-        }
+        Self { algorithm, pair: rcgen::KeyPair::generate_for(kind).unwrap() }
     }
 
     pub(crate) fn public_pem(&self) -> String {
@@ -56,21 +52,13 @@ impl Issuer {
     }
 
     pub(crate) fn issue(&self, kid: Option<&str>, claims: &Value) -> String {
-        let header = Header {
-            kid: kid.map(str::to_owned),
-            ..Header::new(self.algorithm)
-        };
+        let header = Header { kid: kid.map(str::to_owned), ..Header::new(self.algorithm) };
         jsonwebtoken::encode(&header, claims, &self.key()).unwrap()
     }
 }
 
 fn issue_hs256(claims: &Value) -> String {
-    jsonwebtoken::encode(
-        &Header::default(),
-        claims,
-        &EncodingKey::from_secret(SECRET.as_bytes()),
-    )
-    .unwrap()
+    jsonwebtoken::encode(&Header::default(), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
 }
 
 pub(crate) fn claims() -> Value {
@@ -90,29 +78,18 @@ fn claims_with(changes: &Value) -> Value {
 }
 
 pub(crate) fn config(key: JwtKey, algorithm: JwtAlgorithm) -> JwtConfig {
-    JwtConfig {
-        key,
-        algorithm,
-        issuer: None,
-        audience: None,
-    }
+    JwtConfig { key, algorithm, issuer: None, audience: None }
 }
 
 fn hs256() -> JwtConfig {
-    config(
-        JwtKey::Secret(SecretString::from(SECRET)),
-        JwtAlgorithm::Hs256,
-    )
+    config(JwtKey::Secret(SecretString::from(SECRET)), JwtAlgorithm::Hs256)
 }
 
 pub(crate) fn bridge(jwt: &JwtConfig) -> (AuthBridge, Arc<Memory>) {
     let memory = Arc::new(Memory::new());
     let source: Arc<dyn Source> = Arc::<Memory>::clone(&memory);
     let verifier = Arc::new(JwtVerifier::new(jwt).unwrap());
-    (
-        AuthBridge::with_jwt(&Config::default(), source, verifier).unwrap(),
-        memory,
-    )
+    (AuthBridge::with_jwt(&Config::default(), source, verifier).unwrap(), memory)
 }
 
 #[tokio::test]
@@ -124,24 +101,12 @@ async fn each_algorithm_is_taken_with_its_own_key_and_refused_with_another() {
     ] {
         let issuer = Issuer::new(algorithm);
         let (bridge, _) = bridge(&config(JwtKey::PublicKey(issuer.public_pem()), pinned));
-        assert_eq!(
-            present(&bridge, &issuer.issue(None, &claims())).await,
-            "valid",
-            "{algorithm:?}"
-        );
+        assert_eq!(present(&bridge, &issuer.issue(None, &claims())).await, "valid", "{algorithm:?}");
         let stranger = Issuer::new(algorithm);
-        assert_eq!(
-            present(&bridge, &stranger.issue(None, &claims())).await,
-            "bad_signature",
-            "{algorithm:?}"
-        );
+        assert_eq!(present(&bridge, &stranger.issue(None, &claims())).await, "bad_signature", "{algorithm:?}");
         let key_as_secret = EncodingKey::from_secret(issuer.public_pem().as_bytes());
         let confused = jsonwebtoken::encode(&Header::default(), &claims(), &key_as_secret).unwrap();
-        assert_eq!(
-            present(&bridge, &confused).await,
-            "bad_signature",
-            "{algorithm:?}"
-        );
+        assert_eq!(present(&bridge, &confused).await, "bad_signature", "{algorithm:?}");
     }
     let (bridge, _) = bridge(&hs256());
     assert_eq!(present(&bridge, &issue_hs256(&claims())).await, "valid");
@@ -159,11 +124,8 @@ async fn the_algorithm_is_never_taken_from_the_token() {
             assert_eq!(present(&bridge, &token).await, "malformed", "{token}");
         }
     }
-    let hs512 = jsonwebtoken::encode(
-        &Header::new(Algorithm::HS512),
-        &claims(),
-        &EncodingKey::from_secret(SECRET.as_bytes()),
-    );
+    let hs512 =
+        jsonwebtoken::encode(&Header::new(Algorithm::HS512), &claims(), &EncodingKey::from_secret(SECRET.as_bytes()));
     assert_eq!(present(&bridge, &hs512.unwrap()).await, "bad_signature");
     let rs256 = Issuer::new(Algorithm::RS256).issue(None, &claims());
     assert_eq!(present(&bridge, &rs256).await, "bad_signature");
@@ -186,28 +148,18 @@ async fn a_changed_token_is_refused() {
 #[tokio::test]
 async fn claims_are_checked() {
     let at = |delta: TimeDelta| (Utc::now() + delta).timestamp();
-    let strict = JwtConfig {
-        issuer: Some("us".to_owned()),
-        audience: Some("bridge".to_owned()),
-        ..hs256()
-    };
+    let strict = JwtConfig { issuer: Some("us".to_owned()), audience: Some("bridge".to_owned()), ..hs256() };
     let ours = json!({"iss": "us", "aud": "bridge"});
     let with = |changes: Value| {
         let mut all = ours.clone();
-        all.as_object_mut()
-            .unwrap()
-            .extend(changes.as_object().unwrap().clone());
+        all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         all
     };
     for (jwt, changes, expected) in [
         (hs256(), json!({}), "valid"),
         (hs256(), json!({"exp": null}), "bad_claims"),
         (hs256(), json!({"exp": "soon"}), "bad_claims"),
-        (
-            hs256(),
-            json!({"exp": at(TimeDelta::seconds(-1))}),
-            "expired",
-        ),
+        (hs256(), json!({"exp": at(TimeDelta::seconds(-1))}), "expired"),
         (hs256(), json!({"exp": at(TimeDelta::hours(-1))}), "expired"),
         (hs256(), json!({"exp": 0}), "expired"),
         (hs256(), json!({"exp": -1}), "bad_claims"),
@@ -215,11 +167,7 @@ async fn claims_are_checked() {
         (hs256(), json!({"exp": 4_102_444_800.5}), "valid"),
         (hs256(), json!({"nbf": at(TimeDelta::hours(-1))}), "valid"),
         (hs256(), json!({"nbf": at(TimeDelta::seconds(2))}), "valid"),
-        (
-            hs256(),
-            json!({"nbf": at(TimeDelta::minutes(1))}),
-            "bad_claims",
-        ),
+        (hs256(), json!({"nbf": at(TimeDelta::minutes(1))}), "bad_claims"),
         (hs256(), json!({"nbf": "later"}), "bad_claims"),
         (hs256(), json!({"sub": null}), "bad_claims"),
         (hs256(), json!({"sub": ""}), "bad_claims"),
@@ -230,11 +178,7 @@ async fn claims_are_checked() {
         (hs256(), json!({"iss": "anybody"}), "valid"),
         (hs256(), json!({"aud": "somebody else"}), "bad_claims"),
         (strict.clone(), ours.clone(), "valid"),
-        (
-            strict.clone(),
-            with(json!({"aud": ["others", "bridge"]})),
-            "valid",
-        ),
+        (strict.clone(), with(json!({"aud": ["others", "bridge"]})), "valid"),
         (strict.clone(), with(json!({"iss": null})), "bad_claims"),
         (strict.clone(), with(json!({"iss": "them"})), "bad_claims"),
         (strict.clone(), with(json!({"iss": 7})), "bad_claims"),
@@ -244,27 +188,15 @@ async fn claims_are_checked() {
     ] {
         let (bridge, _) = bridge(&jwt);
         let token = issue_hs256(&claims_with(&changes));
-        assert_eq!(
-            present(&bridge, &token).await,
-            expected,
-            "{changes} for {jwt:?}"
-        );
+        assert_eq!(present(&bridge, &token).await, expected, "{changes} for {jwt:?}");
     }
 }
 
 #[tokio::test]
 async fn critical_headers_that_nobody_understands_are_refused() {
     let (bridge, _) = bridge(&hs256());
-    let header = Header {
-        crit: Some(vec!["exp".to_owned()]),
-        ..Header::default()
-    };
-    let token = jsonwebtoken::encode(
-        &header,
-        &claims(),
-        &EncodingKey::from_secret(SECRET.as_bytes()),
-    )
-    .unwrap();
+    let header = Header { crit: Some(vec!["exp".to_owned()]), ..Header::default() };
+    let token = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
     assert_eq!(present(&bridge, &token).await, "unsupported");
 }
 
@@ -272,37 +204,19 @@ async fn critical_headers_that_nobody_understands_are_refused() {
 async fn the_session_is_the_tokens() {
     let (bridge, memory) = bridge(&hs256());
     let session = async |claims: &Value| {
-        let verdict = bridge
-            .authenticate(&Credential::from_bearer(&issue_hs256(claims)))
-            .await;
-        let Verdict::Valid(identity) = verdict else {
-            panic!("{verdict:?}")
-        };
+        let verdict = bridge.authenticate(&Credential::from_bearer(&issue_hs256(claims))).await;
+        let Verdict::Valid(identity) = verdict else { panic!("{verdict:?}") };
         assert_eq!(identity.user.id, "user-1");
         identity.session.clone()
     };
-    let named = session(&claims_with(
-        &json!({"exp": 4_102_444_800_u32, "jti": "token-1"}),
-    ))
-    .await;
+    let named = session(&claims_with(&json!({"exp": 4_102_444_800_u32, "jti": "token-1"}))).await;
     assert_eq!(named.id, "token-1");
-    assert_eq!(
-        named.expires_at,
-        DateTime::from_timestamp(4_102_444_800, 0).unwrap()
-    );
+    assert_eq!(named.expires_at, DateTime::from_timestamp(4_102_444_800, 0).unwrap());
     let nameless = claims_with(&json!({"exp": 4_102_444_800_u32}));
     let first = session(&nameless).await;
-    assert!(
-        first.id.starts_with("jwt-") && first.id.len() == 36,
-        "{}",
-        first.id
-    );
+    assert!(first.id.starts_with("jwt-") && first.id.len() == 36, "{}", first.id);
     assert_eq!(first, session(&nameless).await);
-    assert_eq!(
-        memory.calls(),
-        2,
-        "the second look at a token is answered by the cache"
-    );
+    assert_eq!(memory.calls(), 2, "the second look at a token is answered by the cache");
 }
 
 #[test]
@@ -311,44 +225,18 @@ fn keys_that_do_not_fit_are_errors_at_the_start() {
     let secret = |text: &str| JwtKey::Secret(SecretString::from(text));
     let jwks = || JwtKey::Jwks("http://127.0.0.1:1/jwks".to_owned());
     let error = |key, algorithm| JwtVerifier::new(&config(key, algorithm)).err();
-    assert!(matches!(
-        error(secret("short"), JwtAlgorithm::Hs256),
-        Some(ConfigError::ShortJwtSecret)
-    ));
-    assert!(matches!(
-        error(secret(SECRET), JwtAlgorithm::Rs256),
-        Some(ConfigError::JwtKeyKind)
-    ));
-    assert!(matches!(
-        error(pem(Algorithm::RS256), JwtAlgorithm::Hs256),
-        Some(ConfigError::JwtKeyKind)
-    ));
-    assert!(matches!(
-        error(jwks(), JwtAlgorithm::Hs256),
-        Some(ConfigError::JwtKeyKind)
-    ));
-    assert!(matches!(
-        error(pem(Algorithm::RS256), JwtAlgorithm::Es256),
-        Some(ConfigError::JwtPublicKey)
-    ));
-    assert!(matches!(
-        error(pem(Algorithm::ES256), JwtAlgorithm::EdDsa),
-        Some(ConfigError::JwtPublicKey)
-    ));
+    assert!(matches!(error(secret("short"), JwtAlgorithm::Hs256), Some(ConfigError::ShortJwtSecret)));
+    assert!(matches!(error(secret(SECRET), JwtAlgorithm::Rs256), Some(ConfigError::JwtKeyKind)));
+    assert!(matches!(error(pem(Algorithm::RS256), JwtAlgorithm::Hs256), Some(ConfigError::JwtKeyKind)));
+    assert!(matches!(error(jwks(), JwtAlgorithm::Hs256), Some(ConfigError::JwtKeyKind)));
+    assert!(matches!(error(pem(Algorithm::RS256), JwtAlgorithm::Es256), Some(ConfigError::JwtPublicKey)));
+    assert!(matches!(error(pem(Algorithm::ES256), JwtAlgorithm::EdDsa), Some(ConfigError::JwtPublicKey)));
     let garbage = JwtKey::PublicKey("not a key".to_owned());
-    assert!(matches!(
-        error(garbage, JwtAlgorithm::Rs256),
-        Some(ConfigError::JwtPublicKey)
-    ));
+    assert!(matches!(error(garbage, JwtAlgorithm::Rs256), Some(ConfigError::JwtPublicKey)));
     let nowhere = JwtKey::Jwks("file:///etc/jwks".to_owned());
-    assert!(matches!(
-        error(nowhere, JwtAlgorithm::Rs256),
-        Some(ConfigError::JwksUrl)
-    ));
+    assert!(matches!(error(nowhere, JwtAlgorithm::Rs256), Some(ConfigError::JwksUrl)));
     assert!("none".parse::<JwtAlgorithm>().is_err() && "hs256".parse::<JwtAlgorithm>().is_err());
-    let escaped = Issuer::new(Algorithm::EdDSA)
-        .public_pem()
-        .replace('\n', "\\n");
+    let escaped = Issuer::new(Algorithm::EdDSA).public_pem().replace('\n', "\\n");
     assert!(error(JwtKey::PublicKey(escaped), JwtAlgorithm::EdDsa).is_none());
 }
 
@@ -357,10 +245,7 @@ fn a_source_that_finds_no_users_takes_no_jwts() {
     let source = Arc::new(Memory::reading_signatures());
     let verifier = Arc::new(JwtVerifier::new(&hs256()).unwrap());
     let error = AuthBridge::with_jwt(&Config::default(), source, verifier).unwrap_err();
-    assert!(
-        error.to_string().contains("AUTH_SOURCE=database"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("AUTH_SOURCE=database"), "{error}");
 }
 
 #[cfg(feature = "postgres")]
@@ -372,16 +257,11 @@ async fn what_the_user_may_do_is_asked_of_the_database() {
     let workspace = sim.workspace(&user).await;
     let verifier = Arc::new(JwtVerifier::new(&hs256()).unwrap());
     let source = Arc::new(crate::database::source(database.url()));
-    let config = Config {
-        caching: false,
-        ..Config::default()
-    };
+    let config = Config { caching: false, ..Config::default() };
     let bridge = AuthBridge::with_jwt(&config, source, verifier).unwrap();
     let token = issue_hs256(&claims_with(&json!({"sub": user})));
     let verdict = bridge.authenticate(&Credential::from_bearer(&token)).await;
-    let Verdict::Valid(identity) = verdict else {
-        panic!("{verdict:?}")
-    };
+    let Verdict::Valid(identity) = verdict else { panic!("{verdict:?}") };
     assert!(identity.permission(&workspace).is_some());
     sim.ban(&user, None).await;
     assert_eq!(present(&bridge, &token).await, "banned");

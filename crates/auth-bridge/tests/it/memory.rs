@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parlant_auth_bridge::{
-    Answer, AuthBridge, Cause, Config, Credential, Identity, Permission, Person, Reason, Session,
-    SessionToken, Source, User, Users, Verdict, Workspace,
+    Answer, AuthBridge, Cause, Config, Credential, Identity, Permission, Person, Reason, Session, SessionToken, Source,
+    User, Users, Verdict, Workspace,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -40,10 +40,7 @@ impl Memory {
 
     /// One whose answers depend on the signature, and which finds no users.
     pub(crate) fn reading_signatures() -> Self {
-        Self {
-            reads_signature: true,
-            ..Self::new()
-        }
+        Self { reads_signature: true, ..Self::new() }
     }
 
     /// Holds every question up until the permit is dropped.
@@ -52,35 +49,21 @@ impl Memory {
     }
 
     pub(crate) fn sign_in(&self, token: &str, expires_at: DateTime<Utc>) {
-        self.sessions
-            .lock()
-            .unwrap()
-            .insert(token.to_owned(), identity(token, expires_at));
+        self.sessions.lock().unwrap().insert(token.to_owned(), identity(token, expires_at));
     }
 
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
-    async fn answer(
-        &self,
-        token: SessionToken<'_>,
-    ) -> Result<Identity, parlant_auth_bridge::Refusal> {
+    async fn answer(&self, token: SessionToken<'_>) -> Result<Identity, parlant_auth_bridge::Refusal> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        self.asked
-            .lock()
-            .unwrap()
-            .push((token.token.to_owned(), token.signed.map(str::to_owned)));
+        self.asked.lock().unwrap().push((token.token.to_owned(), token.signed.map(str::to_owned)));
         let _permit = self.gate.acquire().await.unwrap();
         if self.down.load(Ordering::SeqCst) {
             return Err(Cause::new("the memory is gone").into());
         }
-        self.sessions
-            .lock()
-            .unwrap()
-            .get(token.token)
-            .cloned()
-            .ok_or_else(|| Reason::UnknownSession.into())
+        self.sessions.lock().unwrap().get(token.token).cloned().ok_or_else(|| Reason::UnknownSession.into())
     }
 }
 
@@ -105,15 +88,9 @@ impl Source for Memory {
 impl Users for Memory {
     fn user<'a>(&'a self, user_id: &'a str) -> Answer<'a, Person> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        let Identity {
-            user, workspaces, ..
-        } = identity(user_id, Utc::now());
+        let Identity { user, workspaces, .. } = identity(user_id, Utc::now());
         Box::pin(async move {
-            if user_id.starts_with("user") {
-                Ok(Person { user, workspaces })
-            } else {
-                Err(Reason::UnknownUser.into())
-            }
+            if user_id.starts_with("user") { Ok(Person { user, workspaces }) } else { Err(Reason::UnknownUser.into()) }
         })
     }
 }
@@ -134,11 +111,7 @@ pub(crate) fn identity(token: &str, expires_at: DateTime<Utc>) -> Identity {
             active_organization_id: None,
             impersonated_by: None,
         },
-        workspaces: vec![Workspace {
-            id: "w1".to_owned(),
-            name: "One".to_owned(),
-            permission: Permission::Write,
-        }],
+        workspaces: vec![Workspace { id: "w1".to_owned(), name: "One".to_owned(), permission: Permission::Write }],
     }
 }
 

@@ -17,10 +17,7 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -58,11 +55,7 @@ impl Web {
                 tokio::spawn(async move { exchange(stream, &*answer, &seen).await });
             }
         });
-        Self {
-            address,
-            requests,
-            task,
-        }
+        Self { address, requests, task }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -76,10 +69,7 @@ impl Web {
 
     /// How often a path was asked for.
     pub(crate) fn count(&self, path: &str) -> usize {
-        self.requests()
-            .iter()
-            .filter(|request| request.line.contains(path))
-            .count()
+        self.requests().iter().filter(|request| request.line.contains(path)).count()
     }
 }
 
@@ -89,11 +79,7 @@ impl Drop for Web {
     }
 }
 
-async fn exchange(
-    mut stream: TcpStream,
-    answer: &(dyn Fn(&Request) -> Reply + Sync),
-    seen: &Mutex<Vec<Request>>,
-) {
+async fn exchange(mut stream: TcpStream, answer: &(dyn Fn(&Request) -> Reply + Sync), seen: &Mutex<Vec<Request>>) {
     let Some(request) = read(&mut stream).await else {
         return;
     };
@@ -101,16 +87,12 @@ async fn exchange(
     let text = match answer(&request) {
         Reply::Json(status, body) => head(status, "application/json", body.len()) + &body,
         Reply::Redirect(to) => {
-            format!(
-                "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            )
+            format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         }
         Reply::Half { promised, sent } => head(200, "application/json", promised) + &sent,
         Reply::Hang => return std::future::pending().await,
         Reply::Endless => {
-            let _ = stream
-                .write_all(head(200, "application/json", usize::MAX >> 1).as_bytes())
-                .await;
+            let _ = stream.write_all(head(200, "application/json", usize::MAX >> 1).as_bytes()).await;
             while stream.write_all(&[b' '; 4096]).await.is_ok() {}
             return;
         }
@@ -119,9 +101,7 @@ async fn exchange(
 }
 
 fn head(status: u16, kind: &str, length: usize) -> String {
-    format!(
-        "HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-    )
+    format!("HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n")
 }
 
 async fn read(stream: &mut TcpStream) -> Option<Request> {
@@ -142,16 +122,9 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
     let mut body = bytes.split_off(end + 4);
-    let length = headers
-        .iter()
-        .find(|(name, _)| name == "content-length")
-        .map_or(0, |(_, n)| n.parse().unwrap());
+    let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, n)| n.parse().unwrap());
     while body.len() < length {
         stream.read_buf(&mut body).await.ok()?;
     }
-    Some(Request {
-        line,
-        headers,
-        body: String::from_utf8(body).unwrap(),
-    })
+    Some(Request { line, headers, body: String::from_utf8(body).unwrap() })
 }
