@@ -6,12 +6,10 @@ use parlant_settings::{Secret, Settings, Variable};
 use crate::{ConfigError, SslMode, target::Target};
 
 /// Where the database is.
-pub const DATABASE_URL: Variable = Variable::new(
-    "DATABASE_URL",
-    "PostgreSQL to store in; several hosts and target_session_attrs are allowed",
-)
-.alias(&["POSTGRES_URL"])
-.secret();
+pub const DATABASE_URL: Variable =
+    Variable::new("DATABASE_URL", "PostgreSQL to store in; several hosts and target_session_attrs are allowed")
+        .alias(&["POSTGRES_URL"])
+        .secret();
 /// How the connection is encrypted.
 pub const SSL_MODE: Variable = Variable::new(
     "DATABASE_SSL_MODE",
@@ -23,35 +21,23 @@ pub const SSL_ROOT_CERT: Variable = Variable::new(
     "PEM file of the authorities that may sign the server's certificate, or `system`; wins over the URL's sslrootcert",
 );
 /// The base of the pool.
-pub const POOL_SIZE: Variable =
-    Variable::new("DATABASE_POOL_SIZE", "Connections kept warm").default("10");
+pub const POOL_SIZE: Variable = Variable::new("DATABASE_POOL_SIZE", "Connections kept warm").default("10");
 /// The overflow of the pool.
-pub const POOL_MAX_OVERFLOW: Variable = Variable::new(
-    "DATABASE_POOL_MAX_OVERFLOW",
-    "Connections beyond the pool size under load, retired when idle",
-)
-.default("20");
+pub const POOL_MAX_OVERFLOW: Variable =
+    Variable::new("DATABASE_POOL_MAX_OVERFLOW", "Connections beyond the pool size under load, retired when idle")
+        .default("20");
 /// How long a caller waits.
 pub const POOL_TIMEOUT: Variable =
     Variable::new("DATABASE_POOL_TIMEOUT", "Longest wait for a connection").default("5s");
 /// How long connecting may take.
-pub const CONNECTION_TIMEOUT: Variable = Variable::new(
-    "DATABASE_CONNECTION_TIMEOUT",
-    "Longest time to connect, over all hosts",
-)
-.default("10s");
+pub const CONNECTION_TIMEOUT: Variable =
+    Variable::new("DATABASE_CONNECTION_TIMEOUT", "Longest time to connect, over all hosts").default("10s");
 /// How long a statement may run.
-pub const COMMAND_TIMEOUT: Variable = Variable::new(
-    "DATABASE_COMMAND_TIMEOUT",
-    "Longest time for one statement, on the server and here",
-)
-.default("30s");
+pub const COMMAND_TIMEOUT: Variable =
+    Variable::new("DATABASE_COMMAND_TIMEOUT", "Longest time for one statement, on the server and here").default("30s");
 /// Whether to prepare.
-pub const PREPARED_STATEMENTS: Variable = Variable::new(
-    "DATABASE_PREPARED_STATEMENTS",
-    "Off for a transaction-pooling PgBouncer",
-)
-.default("on");
+pub const PREPARED_STATEMENTS: Variable =
+    Variable::new("DATABASE_PREPARED_STATEMENTS", "Off for a transaction-pooling PgBouncer").default("on");
 
 /// Every variable that [`Config::from_settings`] reads.
 pub const VARIABLES: &[Variable] = &[
@@ -142,17 +128,10 @@ impl Config {
             }
         }
         if config.pool_size == 0 && config.max_overflow == 0 {
-            settings.problem(
-                &POOL_SIZE,
-                "and DATABASE_POOL_MAX_OVERFLOW cannot both be 0",
-            );
+            settings.problem(&POOL_SIZE, "and DATABASE_POOL_MAX_OVERFLOW cannot both be 0");
         }
         if !missing && let Err(error) = config.check() {
-            let variable = if error.is_root_cert() {
-                &SSL_ROOT_CERT
-            } else {
-                &DATABASE_URL
-            };
+            let variable = if error.is_root_cert() { &SSL_ROOT_CERT } else { &DATABASE_URL };
             settings.problem(variable, error.to_string());
         }
         config

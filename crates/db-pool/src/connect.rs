@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{CancelToken, Client};
 
+use crate::error::timed_out;
 use crate::target::{Endpoint, Target};
 use crate::{Config, Error};
 
@@ -29,10 +30,7 @@ const AVOID: Duration = Duration::from_secs(30);
 /// The connection is driven by a task of its own that ends when the client is dropped.
 pub async fn connect(config: &Config) -> Result<Client, Error> {
     let connector = Connector::new(Target::new(config)?);
-    let (client, driver) = connector
-        .connect(config.connection_timeout)
-        .await
-        .map_err(Error::Connect)?;
+    let (client, driver) = connector.connect(config.connection_timeout).await.map_err(Error::from_connect)?;
     driver.detach();
     Ok(client)
 }
@@ -63,10 +61,7 @@ impl Connector {
     }
 
     /// Tries every endpoint within `budget`; each gets an equal share of what is left of it.
-    pub(crate) async fn connect(
-        &self,
-        budget: Duration,
-    ) -> Result<(Client, Driver), tokio_postgres::Error> {
+    pub(crate) async fn connect(&self, budget: Duration) -> Result<(Client, Driver), tokio_postgres::Error> {
         let live = Live::new(self);
         let deadline = Instant::now() + budget;
         let order = self.order();
@@ -82,7 +77,7 @@ impl Connector {
                 Err(_) => self.avoid(index),
             }
         }
-        Err(failure.unwrap_or_else(tokio_postgres::Error::__private_api_timeout))
+        Err(failure.unwrap_or_else(timed_out))
     }
 
     /// Asks the server to cancel what runs on the connection of `token`.
@@ -109,10 +104,7 @@ impl Connector {
     }
 
     fn avoid_until(&self) -> std::sync::MutexGuard<'_, Vec<Option<Instant>>> {
-        self.0
-            .avoid_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.avoid_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn endpoint(&self, endpoint: &Endpoint) -> Connected {
@@ -121,10 +113,7 @@ impl Connector {
             (Some(Host::Tcp(name)), None) => {
                 let found = tokio::net::lookup_host((name.as_str(), endpoint.port)).await;
                 // A name that cannot be resolved is left to tokio-postgres, which makes an error of it.
-                found.map_or_else(
-                    |_| vec![None],
-                    |found| found.map(|address| Some(address.ip())).collect(),
-                )
+                found.map_or_else(|_| vec![None], |found| found.map(|address| Some(address.ip())).collect())
             }
             (_, None) => vec![None],
         };
@@ -132,9 +121,7 @@ impl Connector {
         for address in addresses {
             let attempt = self.address(endpoint, address);
             let result = match self.0.target.address_timeout {
-                Some(limit) => timeout(limit, attempt)
-                    .await
-                    .unwrap_or_else(|_| Err(tokio_postgres::Error::__private_api_timeout())),
+                Some(limit) => timeout(limit, attempt).await.unwrap_or_else(|_| Err(timed_out())),
                 None => attempt.await,
             };
             match result {
@@ -142,7 +129,7 @@ impl Connector {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(tokio_postgres::Error::__private_api_timeout))
+        Err(last.unwrap_or_else(timed_out))
     }
 
     async fn address(&self, endpoint: &Endpoint, address: Option<IpAddr>) -> Connected {
@@ -167,7 +154,7 @@ impl Connector {
         if let Some(address) = address {
             config.hostaddr(address);
         }
-        let mut result = Err(tokio_postgres::Error::__private_api_timeout());
+        let mut result = Err(timed_out());
         for attempt in attempts {
             config.ssl_mode(*attempt);
             result = config.connect(self.0.target.tls.connector.clone()).await;
@@ -183,24 +170,15 @@ impl Connector {
 type Connected = Result<(Client, Connection), tokio_postgres::Error>;
 type Connection = tokio_postgres::Connection<
     tokio_postgres::Socket,
-    <tokio_postgres_rustls::MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<
-        tokio_postgres::Socket,
-    >>::Stream,
+    <tokio_postgres_rustls::MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
 >;
 
 /// Whether the same address may answer differently with TLS or without: not when nobody listens there, and not
 /// when the session has the wrong attributes.
 fn another_way_may_work(error: &tokio_postgres::Error) -> bool {
     use std::error::Error as _;
-    let io = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>());
-    !io.is_some_and(|error| {
-        matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::PermissionDenied
-        )
-    })
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    !io.is_some_and(|error| matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::PermissionDenied))
 }
 
 /// Counts one connection for as long as it exists.

@@ -22,12 +22,12 @@ pub struct Connection {
     /// None only while dropping.
     object: Option<Object>,
     active: Option<Active>,
-    pub(crate) use_: Use,
+    pub(crate) usage: Usage,
 }
 
 /// What is going on on a connection.
 #[derive(Default)]
-pub(crate) struct Use {
+pub(crate) struct Usage {
     /// Statements that were sent and not answered.
     pub(crate) unanswered: AtomicUsize,
     /// The answer to the last statement was given up.
@@ -50,11 +50,7 @@ impl Drop for Active {
 impl Connection {
     pub(crate) fn new(object: Object, shared: Arc<Shared>) -> Self {
         shared.active.fetch_add(1, Ordering::Relaxed);
-        Self {
-            object: Some(object),
-            active: Some(Active(shared)),
-            use_: Use::default(),
-        }
+        Self { object: Some(object), active: Some(Active(shared)), usage: Usage::default() }
     }
 
     #[expect(clippy::expect_used, reason = "only `drop` takes the object out")]
@@ -68,11 +64,7 @@ impl Connection {
     }
 
     /// Runs one statement and returns its rows.
-    pub async fn query(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Error> {
+    pub async fn query(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
         Ok(self.rows(query, params).await?)
     }
 
@@ -80,11 +72,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Rows`] for more than one row.
-    pub async fn query_opt(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, Error> {
+    pub async fn query_opt(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
         Ok(self.row(query, params).await?)
     }
 
@@ -92,22 +80,12 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Rows`] for any other number of rows than one.
-    pub async fn query_one(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, Error> {
-        self.query_opt(query, params)
-            .await?
-            .ok_or_else(|| Error::rows(query))
+    pub async fn query_one(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
+        self.query_opt(query, params).await?.ok_or_else(|| Error::rows(query))
     }
 
     /// Runs one statement and returns how many rows it touched.
-    pub async fn execute(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Error> {
+    pub async fn execute(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
         Ok(self.count(query, params).await?)
     }
 }
@@ -123,8 +101,8 @@ impl Drop for Connection {
         let (Some(object), Some(active)) = (self.object.take(), self.active.take()) else {
             return;
         };
-        let running = *self.use_.unanswered.get_mut() > 0;
-        let in_transaction = *self.use_.in_transaction.get_mut();
+        let running = *self.usage.unanswered.get_mut() > 0;
+        let in_transaction = *self.usage.in_transaction.get_mut();
         if object.is_closed() {
             discard(object, &active);
         } else if running || in_transaction {

@@ -8,13 +8,10 @@ use crate::ConfigError;
 /// A parameter and its value. Later ones win.
 pub(crate) type Pairs = Vec<(String, String)>;
 
-const ENCODE: ConfigError =
-    ConfigError::Syntax("percent-encode the special characters of the user name and password");
+const ENCODE: ConfigError = ConfigError::Syntax("percent-encode the special characters of the user name and password");
 
 pub(crate) fn parse(text: &str) -> Result<Pairs, ConfigError> {
-    let url = ["postgres://", "postgresql://"]
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme));
+    let url = ["postgres://", "postgresql://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     match url {
         Some(rest) => parse_url(rest),
         None if text.contains("://") => Err(ConfigError::Syntax("unknown scheme")),
@@ -47,9 +44,7 @@ fn parse_url(mut rest: &str) -> Result<Pairs, ConfigError> {
     add("port", &ports.join(","))?;
     add("dbname", database)?;
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter
-            .split_once('=')
-            .ok_or(ConfigError::Syntax("a parameter has no `=`"))?;
+        let (name, value) = parameter.split_once('=').ok_or(ConfigError::Syntax("a parameter has no `=`"))?;
         if name.contains('@') || name.contains('/') {
             return Err(ENCODE);
         }
@@ -71,9 +66,7 @@ fn split_credentials(rest: &str) -> Option<(&str, &str)> {
 
 fn split_port(server: &str) -> Result<(&str, &str), ConfigError> {
     if let Some(bracketed) = server.strip_prefix('[') {
-        let (address, port) = bracketed
-            .split_once(']')
-            .ok_or(ConfigError::Syntax("a `[` has no `]`"))?;
+        let (address, port) = bracketed.split_once(']').ok_or(ConfigError::Syntax("a `[` has no `]`"))?;
         return match port.strip_prefix(':') {
             Some(port) => Ok((address, port)),
             None if port.is_empty() => Ok((address, "")),
@@ -92,11 +85,8 @@ fn decode(text: &str) -> Result<String, ConfigError> {
             bytes.push(byte);
             continue;
         }
-        let mut digit = || {
-            rest.next()
-                .and_then(|byte| char::from(byte).to_digit(16))
-                .and_then(|digit| u8::try_from(digit).ok())
-        };
+        let mut digit =
+            || rest.next().and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
         match (digit(), digit()) {
             (Some(0), Some(0)) => return Err(ConfigError::Syntax("%00 is not allowed")),
             (Some(high), Some(low)) => bytes.push(high * 16 + low),
@@ -111,9 +101,7 @@ fn parse_key_values(text: &str) -> Result<Pairs, ConfigError> {
     let mut pairs = Pairs::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
-        let (name, tail) = rest
-            .split_once('=')
-            .ok_or(ConfigError::Syntax("a parameter has no `=`"))?;
+        let (name, tail) = rest.split_once('=').ok_or(ConfigError::Syntax("a parameter has no `=`"))?;
         let name = name.trim_end();
         if name.contains(char::is_whitespace) {
             return Err(ConfigError::Syntax("a parameter has no `=`"));
@@ -152,10 +140,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Vec<String>, ConfigError> {
         let pairs = parse(text)?;
-        Ok(pairs
-            .into_iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect())
+        Ok(pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
     }
 
     #[test]
@@ -167,32 +152,12 @@ mod tests {
             ("postgres://u@h/db", &["user=u", "host=h", "dbname=db"]),
             (
                 "postgres://u:p%40%2f:x@h:1/d%20b?sslmode=require&options=-c%20a%3Db",
-                &[
-                    "user=u",
-                    "password=p@/:x",
-                    "host=h",
-                    "port=1",
-                    "dbname=d b",
-                    "sslmode=require",
-                    "options=-c a=b",
-                ],
+                &["user=u", "password=p@/:x", "host=h", "port=1", "dbname=d b", "sslmode=require", "options=-c a=b"],
             ),
-            (
-                "postgres://u@a:1,[::1]:2,c/db",
-                &["user=u", "host=a,::1,c", "port=1,2,", "dbname=db"],
-            ),
-            (
-                "postgres://%2Frun%2Fpg/db?port=7",
-                &["host=/run/pg", "dbname=db", "port=7"],
-            ),
-            (
-                "postgres://u:pa?ss@h",
-                &["user=u", "password=pa?ss", "host=h"],
-            ),
-            (
-                "postgres:///d?host=/run&user=u",
-                &["dbname=d", "host=/run", "user=u"],
-            ),
+            ("postgres://u@a:1,[::1]:2,c/db", &["user=u", "host=a,::1,c", "port=1,2,", "dbname=db"]),
+            ("postgres://%2Frun%2Fpg/db?port=7", &["host=/run/pg", "dbname=db", "port=7"]),
+            ("postgres://u:pa?ss@h", &["user=u", "password=pa?ss", "host=h"]),
+            ("postgres:///d?host=/run&user=u", &["dbname=d", "host=/run", "user=u"]),
         ];
         for (text, expected) in cases {
             assert_eq!(parsed(text)?, expected, "{text}");
@@ -205,10 +170,7 @@ mod tests {
         let cases: [(&str, &[&str]); 4] = [
             ("", &[]),
             ("host=h  port = 1", &["host=h", "port=1"]),
-            (
-                r"password='it\'s \\ = x' user=a\ b",
-                &[r"password=it's \ = x", "user=a b"],
-            ),
+            (r"password='it\'s \\ = x' user=a\ b", &[r"password=it's \ = x", "user=a b"]),
             ("password='' dbname=d", &["password=", "dbname=d"]),
         ];
         for (text, expected) in cases {
@@ -232,12 +194,7 @@ mod tests {
             "password=x hunter2 host=h",
         ] {
             let error = parse(text).err().map(|error| format!("{error} {error:?}"));
-            assert!(
-                error
-                    .as_ref()
-                    .is_some_and(|error| !error.contains("hunter2")),
-                "{text}: {error:?}"
-            );
+            assert!(error.as_ref().is_some_and(|error| !error.contains("hunter2")), "{text}: {error:?}");
         }
     }
 }

@@ -48,8 +48,9 @@ pub enum Error {
     /// The database refused the statement.
     #[error("database error {}", .0.code().map_or("without a code", SqlState::code))]
     Database(#[source] tokio_postgres::Error),
-    /// The caller of a transaction carried on after a failed statement: nothing was committed.
-    #[error("a statement of the transaction had failed")]
+    /// A transaction was carried on after a statement of it had failed, or after its end. Nothing of that took
+    /// effect.
+    #[error("the transaction cannot be carried on")]
     Aborted,
     /// A single row was asked for and another number came.
     #[error("{query} returned an unexpected number of rows")]
@@ -122,14 +123,22 @@ impl Error {
     /// result type" after an `ALTER TABLE`, 26000 after a `DEALLOCATE`. The statement did not run.
     pub(crate) fn is_stale_statement(&self) -> bool {
         self.sqlstate().is_some_and(|code| {
-            *code == SqlState::FEATURE_NOT_SUPPORTED
-                || *code == SqlState::INVALID_SQL_STATEMENT_NAME
+            *code == SqlState::FEATURE_NOT_SUPPORTED || *code == SqlState::INVALID_SQL_STATEMENT_NAME
         })
     }
 
     /// Whether the server that answered takes no writes: a primary that became a standby.
     pub(crate) fn is_read_only(&self) -> bool {
         self.sqlstate() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+    }
+
+    /// What connecting made of `cause`.
+    pub(crate) fn from_connect(cause: tokio_postgres::Error) -> Self {
+        // Their kinds are not to be had otherwise.
+        if cause.to_string() == timed_out().to_string() {
+            return Self::ConnectTimeout;
+        }
+        Self::Connect(cause)
     }
 
     /// What running a statement made of `cause`.
@@ -156,6 +165,11 @@ impl Error {
     pub(crate) fn rows(query: &Query) -> Self {
         Self::Rows { query: query.name }
     }
+}
+
+/// What the driver says when the server does not answer: the one error of its type that others may make.
+pub(crate) fn timed_out() -> tokio_postgres::Error {
+    tokio_postgres::Error::__private_api_timeout()
 }
 
 /// Classes and codes of <https://www.postgresql.org/docs/current/errcodes-appendix.html> that say "not now":

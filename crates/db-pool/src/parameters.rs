@@ -80,21 +80,16 @@ impl Parameters {
             "ssl" if value == "true" => self.ssl_mode = Some(SslMode::Require),
             "sslrootcert" => self.ssl_root_cert = Some(value.into()),
             "connect_timeout" => {
-                self.connect_timeout =
-                    Some(Duration::from_secs(number("connect_timeout", &value)?));
+                self.connect_timeout = Some(Duration::from_secs(number("connect_timeout", &value)?));
             }
             // Milliseconds, as in libpq; tokio-postgres would read seconds.
             "tcp_user_timeout" => {
-                self.user_timeout =
-                    Some(Duration::from_millis(number("tcp_user_timeout", &value)?));
+                self.user_timeout = Some(Duration::from_millis(number("tcp_user_timeout", &value)?));
             }
             "pgbouncer" => self.pgbouncer = value == "true",
             "schema" if value == "public" => {}
             "schema" => {
-                return Err(ConfigError::Parameter {
-                    parameter: "schema",
-                    expected: "only `public`",
-                });
+                return Err(ConfigError::Parameter { parameter: "schema", expected: "only `public`" });
             }
             "gssencmode" if value != "require" => {}
             "fallback_application_name" => self.fallback_name = Some(value),
@@ -134,16 +129,10 @@ impl Parameters {
             });
         }
         if !hosts.is_empty() && !addresses.is_empty() && hosts.len() != addresses.len() {
-            return Err(ConfigError::Parameter {
-                parameter: "hostaddr",
-                expected: "as many as hosts",
-            });
+            return Err(ConfigError::Parameter { parameter: "hostaddr", expected: "as many as hosts" });
         }
         if ports.len() > 1 && ports.len() != count {
-            return Err(ConfigError::Parameter {
-                parameter: "port",
-                expected: "one, or as many as hosts",
-            });
+            return Err(ConfigError::Parameter { parameter: "port", expected: "one, or as many as hosts" });
         }
         (0..count)
             .map(|index| {
@@ -157,11 +146,7 @@ impl Parameters {
                 }
                 Ok(Endpoint {
                     host: host.map(|host| {
-                        if host.starts_with('/') {
-                            Host::Unix(host.into())
-                        } else {
-                            Host::Tcp((*host).to_owned())
-                        }
+                        if host.starts_with('/') { Host::Unix(host.into()) } else { Host::Tcp((*host).to_owned()) }
                     }),
                     address: address.map(|address| ip(address)).transpose()?,
                     port: port(ports.get(index).or(ports.first()).copied())?,
@@ -179,45 +164,32 @@ fn list(text: &str) -> Vec<&str> {
 }
 
 fn ip(text: &str) -> Result<IpAddr, ConfigError> {
-    text.parse().map_err(|_| ConfigError::Parameter {
-        parameter: "hostaddr",
-        expected: "a numeric address",
-    })
+    text.parse().map_err(|_| ConfigError::Parameter { parameter: "hostaddr", expected: "a numeric address" })
 }
 
 fn port(text: Option<&str>) -> Result<u16, ConfigError> {
     match text {
         None | Some("") => Ok(5432),
-        Some(text) => text.parse().map_err(|_| ConfigError::Parameter {
-            parameter: "port",
-            expected: "a number from 1 to 65535",
-        }),
+        Some(text) => {
+            text.parse().map_err(|_| ConfigError::Parameter { parameter: "port", expected: "a number from 1 to 65535" })
+        }
     }
 }
 
 fn number(parameter: &'static str, text: &str) -> Result<u64, ConfigError> {
-    text.parse().map_err(|_| ConfigError::Parameter {
-        parameter,
-        expected: "a whole number of 0 or more",
-    })
+    text.parse().map_err(|_| ConfigError::Parameter { parameter, expected: "a whole number of 0 or more" })
 }
 
 fn ssl_mode(text: &str) -> Result<SslMode, ConfigError> {
     match text {
         // node-postgres' name for what libpq calls `require`.
         "no-verify" => Ok(SslMode::Require),
-        _ => text.parse().map_err(|_| ConfigError::Parameter {
-            parameter: "sslmode",
-            expected: SslMode::NAMES,
-        }),
+        _ => text.parse().map_err(|_| ConfigError::Parameter { parameter: "sslmode", expected: SslMode::NAMES }),
     }
 }
 
 /// The name, if it can be one: it may as well be a piece of something secret in the wrong place.
 fn printable(name: &str) -> String {
-    let plain = name.len() <= 32
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let plain = name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
     if plain { name } else { "(unprintable)" }.to_owned()
 }

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::QueueMode;
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, PoolConfig, PoolError, RecyclingMethod, Runtime,
-    TimeoutType, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, PoolConfig, PoolError, RecyclingMethod, Runtime, TimeoutType, Timeouts,
 };
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -74,19 +73,13 @@ impl Pool {
         let manager = Manager::from_connect(
             tokio_postgres::Config::new(),
             OnDemand(Arc::clone(&shared)),
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let trusted = Arc::clone(&shared);
         let connections = deadpool_postgres::Pool::builder(manager)
             .config(PoolConfig {
                 max_size: shared.max,
-                timeouts: Timeouts {
-                    wait: Some(shared.pool_timeout),
-                    create: None,
-                    recycle: None,
-                },
+                timeouts: Timeouts { wait: Some(shared.pool_timeout), create: None, recycle: None },
                 // The least used stay unused, and can be retired.
                 queue_mode: QueueMode::Lifo,
             })
@@ -95,28 +88,16 @@ impl Pool {
                 let shared = Arc::clone(&trusted);
                 Box::pin(async move {
                     let used = metrics.recycled.unwrap_or(metrics.created);
-                    if shared.trust.allows(client, used).await {
-                        Ok(())
-                    } else {
-                        Err(HookError::message("unfit"))
-                    }
+                    if shared.trust.allows(client, used).await { Ok(()) } else { Err(HookError::message("unfit")) }
                 })
             }))
             .build()
             .map_err(|_| ConfigError::NoConnections)?;
         let tasks = [
             tokio::spawn(reserve::fill(Arc::clone(&shared))),
-            tokio::spawn(keep_house(
-                Arc::clone(&shared),
-                connections.weak(),
-                config.overflow_idle,
-            )),
+            tokio::spawn(keep_house(Arc::clone(&shared), connections.weak(), config.overflow_idle)),
         ];
-        Ok(Self(Arc::new(Inner {
-            connections,
-            tasks: tasks.map(|task| task.abort_handle()),
-            shared,
-        })))
+        Ok(Self(Arc::new(Inner { connections, tasks: tasks.map(|task| task.abort_handle()), shared })))
     }
 
     /// A connection, for as long as it is held.
@@ -132,15 +113,12 @@ impl Pool {
         let error = match got {
             Ok(Ok(object)) => return Ok(Connection::new(object, Arc::clone(shared))),
             Ok(Err(PoolError::Timeout(TimeoutType::Wait))) => Error::Exhausted,
-            Ok(Err(PoolError::Backend(cause))) => Error::Connect(cause),
+            Ok(Err(PoolError::Backend(cause))) => Error::from_connect(cause),
             Ok(Err(PoolError::Closed)) => Error::Closed,
             // Of the pool's own, no other time limit and no hook that fails is set.
-            Err(_)
-            | Ok(Err(
-                PoolError::Timeout(_)
-                | PoolError::NoRuntimeSpecified
-                | PoolError::PostCreateHook(_),
-            )) => Error::ConnectTimeout,
+            Err(_) | Ok(Err(PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_))) => {
+                Error::ConnectTimeout
+            }
         };
         if matches!(error, Error::Exhausted | Error::ConnectTimeout) {
             shared.metrics.timed_out();
@@ -153,11 +131,7 @@ impl Pool {
     /// # Errors
     /// Of [`get`](Self::get) and of the statement. A statement that certainly did not run because its connection
     /// turned out to be dead is tried once more on another one.
-    pub async fn query(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Error> {
+    pub async fn query(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::new();
         self.run(query, params, &mut rows, usize::MAX).await?;
         Ok(rows)
@@ -167,11 +141,7 @@ impl Pool {
     ///
     /// # Errors
     /// As [`query`](Self::query); [`Error::Rows`] for more than one row.
-    pub async fn query_opt(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, Error> {
+    pub async fn query_opt(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
         let mut rows = Vec::new();
         self.run(query, params, &mut rows, 2).await?;
         if rows.len() > 1 {
@@ -184,25 +154,15 @@ impl Pool {
     ///
     /// # Errors
     /// As [`query`](Self::query); [`Error::Rows`] for any other number of rows than one.
-    pub async fn query_one(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, Error> {
-        self.query_opt(query, params)
-            .await?
-            .ok_or_else(|| Error::rows(query))
+    pub async fn query_one(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
+        self.query_opt(query, params).await?.ok_or_else(|| Error::rows(query))
     }
 
     /// Runs one statement and returns how many rows it touched.
     ///
     /// # Errors
     /// As [`query`](Self::query).
-    pub async fn execute(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Error> {
+    pub async fn execute(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
         self.run(query, params, &mut Vec::new(), 0).await
     }
 
@@ -267,11 +227,7 @@ fn statistics(shared: &Shared, connections: &deadpool_postgres::Pool) -> Statist
 }
 
 /// Retires what is not needed, asks for what is, and sets the gauges.
-async fn keep_house(
-    shared: Arc<Shared>,
-    connections: deadpool_postgres::WeakPool,
-    overflow_idle: Duration,
-) {
+async fn keep_house(shared: Arc<Shared>, connections: deadpool_postgres::WeakPool, overflow_idle: Duration) {
     let mut interval = tokio::time::interval(HOUSEKEEPING);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

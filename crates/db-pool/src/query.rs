@@ -17,7 +17,7 @@ pub struct Query {
     pub name: &'static str,
     /// The text, with `$1`, `$2`, … for parameters.
     pub sql: &'static str,
-    /// The parameters' types, in order. They are sent with the text, so that a statement also runs without
+    /// The parameters' types, one for each, in order. They are sent with the text, so that a statement also runs without
     /// being prepared first (behind a transaction-pooling `PgBouncer`).
     pub types: &'static [Type],
 }

@@ -79,11 +79,7 @@ pub(crate) async fn fill(shared: Arc<Shared>) {
         match made {
             Ok((client, driver)) => {
                 failures = 0;
-                shared.reserve.ready().push(Spare {
-                    client,
-                    driver,
-                    made: Instant::now(),
-                });
+                shared.reserve.ready().push(Spare { client, driver, made: Instant::now() });
             }
             Err(error) => {
                 drop(filling);

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use crate::connect::{Connector, Driver};
+use crate::error::timed_out;
 use crate::metrics::Metrics;
 use crate::reserve::Reserve;
 use crate::target::Target;
@@ -15,6 +17,9 @@ use crate::trust::Trust;
 use crate::{Config, ConfigError};
 
 pub(crate) struct Shared {
+    /// Where the pool was made. All connections live there: one made where it is first wanted would end with that
+    /// thread's runtime, whoever uses it by then.
+    runtime: Handle,
     pub(crate) connector: Connector,
     pub(crate) reserve: Reserve,
     pub(crate) metrics: Metrics,
@@ -39,6 +44,7 @@ impl Shared {
         let target = Target::new(config)?;
         let limit = config.command_timeout.as_millis();
         Ok(Self {
+            runtime: Handle::current(),
             prepared: config.prepared_statements && !target.pgbouncer,
             connector: Connector::new(target),
             reserve: Reserve::default(),
@@ -51,17 +57,12 @@ impl Shared {
             command_timeout: config.command_timeout,
             active: AtomicUsize::new(0),
             connecting: AtomicUsize::new(0),
-            session: format!(
-                "set statement_timeout = {limit}; set idle_in_transaction_session_timeout = {limit}"
-            ),
+            session: format!("set statement_timeout = {limit}; set idle_in_transaction_session_timeout = {limit}"),
         })
     }
 
     /// A new connection, ready for statements.
-    pub(crate) async fn open(
-        &self,
-        budget: Duration,
-    ) -> Result<(Client, Driver), tokio_postgres::Error> {
+    pub(crate) async fn open(&self, budget: Duration) -> Result<(Client, Driver), tokio_postgres::Error> {
         let open = async {
             let (client, driver) = self.connector.connect(budget).await?;
             // A session setting would stay on whichever server connection PgBouncer lent for it.
@@ -70,9 +71,7 @@ impl Shared {
             }
             Ok((client, driver))
         };
-        timeout(budget, open)
-            .await
-            .unwrap_or_else(|_| Err(tokio_postgres::Error::__private_api_timeout()))
+        timeout(budget, open).await.unwrap_or_else(|_| Err(timed_out()))
     }
 }
 
@@ -100,15 +99,10 @@ impl deadpool_postgres::Connect for OnDemand {
         &self,
         _: &tokio_postgres::Config,
     ) -> std::pin::Pin<
-        Box<
-            dyn Future<
-                    Output = Result<(Client, tokio::task::JoinHandle<()>), tokio_postgres::Error>,
-                > + Send
-                + '_,
-        >,
+        Box<dyn Future<Output = Result<(Client, tokio::task::JoinHandle<()>), tokio_postgres::Error>> + Send + '_>,
     > {
-        let shared = &*self.0;
-        Box::pin(async move {
+        let shared = Arc::clone(&self.0);
+        let made = self.0.runtime.spawn(async move {
             let _connecting = Counted::new(&shared.connecting);
             let mut spare = shared.reserve.take(&shared.trust).await;
             if spare.is_none() && shared.connector.live() >= shared.max {
@@ -122,6 +116,20 @@ impl deadpool_postgres::Connect for OnDemand {
                 shared.open(budget).await?
             };
             Ok((client, driver.into_task()))
+        });
+        let mut made = AbortOnDrop(made);
+        Box::pin(async move {
+            // Aborted only with the runtime.
+            (&mut made.0).await.unwrap_or_else(|_| Err(timed_out()))
         })
+    }
+}
+
+/// A task that nobody waits for any longer need not go on.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

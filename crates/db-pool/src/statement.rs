@@ -31,10 +31,7 @@ impl From<Failure> for Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self {
-            error,
-            never_ran: false,
-        }
+        Self { error, never_ran: false }
     }
 }
 
@@ -45,21 +42,13 @@ impl From<tokio_postgres::Error> for Failure {
 }
 
 impl Connection {
-    pub(crate) async fn rows(
-        &self,
-        query: &Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Failure> {
+    pub(crate) async fn rows(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
         let mut rows = Vec::new();
         self.run(query, params, &mut rows, usize::MAX).await?;
         Ok(rows)
     }
 
-    pub(crate) async fn row(
-        &self,
-        query: &Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, Failure> {
+    pub(crate) async fn row(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Failure> {
         let mut rows = Vec::new();
         self.run(query, params, &mut rows, 2).await?;
         if rows.len() > 1 {
@@ -68,11 +57,7 @@ impl Connection {
         Ok(rows.pop())
     }
 
-    pub(crate) async fn count(
-        &self,
-        query: &Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Failure> {
+    pub(crate) async fn count(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {
         self.run(query, params, &mut Vec::new(), 0).await
     }
 
@@ -93,6 +78,9 @@ impl Connection {
         rows: &mut Vec<Row>,
         keep: usize,
     ) -> Result<u64, Failure> {
+        if params.len() != query.types.len() {
+            return Err(Error::Parameters { query: query.name }.into());
+        }
         let start = Instant::now();
         let mut result = self.bounded(self.send(query, params, rows, keep)).await;
         if let Err(failure) = &result
@@ -101,7 +89,7 @@ impl Connection {
         {
             drop(self.client().statement_cache.remove(query.sql, query.types));
             // Inside a transaction nothing more can run.
-            if !self.use_.in_transaction.load(Ordering::Relaxed) {
+            if !self.usage.in_transaction.load(Ordering::Relaxed) {
                 rows.clear();
                 result = self.bounded(self.send(query, params, rows, keep)).await;
             }
@@ -110,7 +98,7 @@ impl Connection {
         shared.metrics.queried(query.name, start.elapsed());
         if let Err(failure) = &result
             && failure.error.is_read_only()
-            && !self.use_.read_only.load(Ordering::Relaxed)
+            && !self.usage.read_only.load(Ordering::Relaxed)
         {
             shared.trust.condemn();
         }
@@ -118,25 +106,19 @@ impl Connection {
     }
 
     /// Waits no longer than a statement may take, and remembers when its answer did not come.
-    async fn bounded<T>(
-        &self,
-        run: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        if self.client().is_closed() || self.use_.abandoned.load(Ordering::Relaxed) {
-            return Err(Failure {
-                error: Error::ConnectionLost(None),
-                never_ran: true,
-            });
+    async fn bounded<T>(&self, run: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        if self.client().is_closed() || self.usage.abandoned.load(Ordering::Relaxed) {
+            return Err(Failure { error: Error::ConnectionLost(None), never_ran: true });
         }
         let shared = self.shared();
         // Not undone when this future is dropped: then the statement still runs.
-        self.use_.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.usage.unanswered.fetch_add(1, Ordering::Relaxed);
         let Ok(result) = timeout(shared.command_timeout + GRACE, run).await else {
-            self.use_.abandoned.store(true, Ordering::Relaxed);
+            self.usage.abandoned.store(true, Ordering::Relaxed);
             shared.trust.suspect();
             return Err(Error::StatementTimeout.into());
         };
-        self.use_.unanswered.fetch_sub(1, Ordering::Relaxed);
+        self.usage.unanswered.fetch_sub(1, Ordering::Relaxed);
         result
     }
 
@@ -149,20 +131,14 @@ impl Connection {
     ) -> Result<u64, Failure> {
         let client = self.client();
         let stream = if self.shared().prepared {
-            let statement = client
-                .prepare_typed_cached(query.sql, query.types)
-                .await
-                .map_err(|cause| {
-                    let error = Error::from_statement(cause);
-                    // Preparing changes nothing.
-                    let never_ran = matches!(error, Error::ConnectionLost(_));
-                    Failure { error, never_ran }
-                })?;
+            let statement = client.prepare_typed_cached(query.sql, query.types).await.map_err(|cause| {
+                let error = Error::from_statement(cause);
+                // Preparing changes nothing.
+                let never_ran = matches!(error, Error::ConnectionLost(_));
+                Failure { error, never_ran }
+            })?;
             client.query_raw(&statement, params.iter().copied()).await?
         } else {
-            if params.len() != query.types.len() {
-                return Err(Error::Parameters { query: query.name }.into());
-            }
             let typed = params.iter().copied().zip(query.types.iter().cloned());
             client.query_typed_raw(query.sql, typed).await?
         };

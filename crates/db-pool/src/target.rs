@@ -1,7 +1,6 @@
 //! From a configuration to what to connect to, and how.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use parlant_settings::ExposeSecret;
@@ -45,9 +44,7 @@ pub enum ConfigError {
     #[error("weak sslmode {0} may not be used with sslrootcert=system (use verify-full)")]
     WeakSystem(SslMode),
     /// `sslnegotiation=direct` with a mode that may end up without TLS.
-    #[error(
-        "weak sslmode {0} may not be used with sslnegotiation=direct (use require or stronger)"
-    )]
+    #[error("weak sslmode {0} may not be used with sslnegotiation=direct (use require or stronger)")]
     WeakDirect(SslMode),
     /// The root certificates cannot be read.
     #[error("the root certificates cannot be read: {0}")]
@@ -92,9 +89,6 @@ const KEEPALIVE_RETRIES: u32 = 3;
 
 impl Target {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
-        if config.pool_size + config.max_overflow == 0 {
-            return Err(ConfigError::NoConnections);
-        }
         let parameters = Parameters::read(dsn::parse(config.url.expose_secret())?)?;
         let mut postgres = parameters.postgres()?;
         if postgres.get_application_name().is_none() {
@@ -111,16 +105,18 @@ impl Target {
         if !user_timeout.is_zero() {
             postgres.tcp_user_timeout(user_timeout);
         }
-        let roots = config
-            .ssl_root_cert
-            .as_ref()
-            .or(parameters.ssl_root_cert.as_ref());
-        let tls = Tls::new(
-            config.ssl_mode.or(parameters.ssl_mode),
-            roots.map(PathBuf::as_path),
-            postgres.get_ssl_negotiation(),
-        )?;
         let endpoints = parameters.endpoints()?;
+        let by_network = |one: &Endpoint| !matches!(one.host, Some(Host::Unix(_)));
+        let tls = if endpoints.iter().any(by_network) {
+            let roots = config.ssl_root_cert.as_ref();
+            Tls::new(
+                config.ssl_mode.or(parameters.ssl_mode),
+                roots.or(parameters.ssl_root_cert.as_ref()),
+                postgres.get_ssl_negotiation(),
+            )?
+        } else {
+            Tls::none()?
+        };
         if tls.mode == SslMode::VerifyFull && endpoints.iter().any(|one| one.host.is_none()) {
             return Err(ConfigError::NoHostName);
         }

@@ -37,7 +37,7 @@ impl Pool {
     ///
     /// A serialization failure, a deadlock, or a connection that is dead before the first statement runs `work`
     /// again, five times in all: it must have no effects but its statements. An error of `work`, and dropping this
-    /// future, roll back. `name` tells retries apart in the log.
+    /// future, roll back. Between two statements it may take `command_timeout`; then the server gives up. `name` tells retries apart in the log.
     ///
     /// ```no_run
     /// # use parlant_db_pool::{Error, Pool, Query, Type};
@@ -64,8 +64,7 @@ impl Pool {
         R: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
-        self.transaction_with(name, TransactionOptions::default(), work)
-            .await
+        self.transaction_with(name, TransactionOptions::default(), work).await
     }
 
     /// [`transaction`](Self::transaction) with another isolation level or read-only.
@@ -95,11 +94,7 @@ impl Pool {
         }
     }
 
-    async fn attempt<T, E, F, R>(
-        &self,
-        options: TransactionOptions,
-        work: &F,
-    ) -> Result<T, Unfinished<E>>
+    async fn attempt<T, E, F, R>(&self, options: TransactionOptions, work: &F) -> Result<T, Unfinished<E>>
     where
         F: Fn(Transaction) -> R,
         R: Future<Output = Result<T, E>>,
@@ -108,28 +103,22 @@ impl Pool {
         let connection = self.get().await.map_err(Unfinished::last)?;
         let transaction = State::begin(connection, options)
             .await
-            .map_err(|error| Unfinished {
-                retry: matches!(error, Error::ConnectionLost(_)),
-                error: error.into(),
-            })?;
+            .map_err(|error| Unfinished { retry: matches!(error, Error::ConnectionLost(_)), error: error.into() })?;
         let result = work(Transaction(Arc::clone(&transaction))).await;
         transaction.ended.store(true, Ordering::Relaxed);
         let conflict = transaction.conflict.load(Ordering::Relaxed);
         let failed = transaction.failed.load(Ordering::Relaxed);
         match result {
             Ok(value) if !failed => {
-                transaction.commit().await.map_err(|error| Unfinished {
-                    retry: error.is_conflict(),
-                    error: error.into(),
-                })?;
+                transaction
+                    .commit()
+                    .await
+                    .map_err(|error| Unfinished { retry: error.is_conflict(), error: error.into() })?;
                 Ok(value)
             }
             result => {
                 transaction.roll_back().await;
-                Err(Unfinished {
-                    retry: conflict,
-                    error: result.err().unwrap_or_else(|| Error::Aborted.into()),
-                })
+                Err(Unfinished { retry: conflict, error: result.err().unwrap_or_else(|| Error::Aborted.into()) })
             }
         }
     }
@@ -142,18 +131,12 @@ struct Unfinished<E> {
 
 impl<E: From<Error>> Unfinished<E> {
     fn last(error: Error) -> Self {
-        Self {
-            error: error.into(),
-            retry: false,
-        }
+        Self { error: error.into(), retry: false }
     }
 }
 
 impl State {
-    async fn begin(
-        connection: Connection,
-        options: TransactionOptions,
-    ) -> Result<Arc<Self>, Error> {
+    async fn begin(connection: Connection, options: TransactionOptions) -> Result<Arc<Self>, Error> {
         let isolation = match options.isolation {
             None | Some(IsolationLevel::ReadCommitted) => "read committed",
             Some(IsolationLevel::RepeatableRead) => "repeatable read",
@@ -161,11 +144,7 @@ impl State {
             // PostgreSQL has no weaker level than READ COMMITTED.
             Some(_) => "read uncommitted",
         };
-        let access = if options.read_only {
-            "read only"
-        } else {
-            "read write"
-        };
+        let access = if options.read_only { "read only" } else { "read write" };
         let shared = connection.shared();
         let limit = if shared.prepared {
             String::new()
@@ -175,14 +154,8 @@ impl State {
             format!("; set local statement_timeout = {limit}")
         };
         let sql = format!("begin isolation level {isolation}, {access}{limit}");
-        connection
-            .use_
-            .in_transaction
-            .store(true, Ordering::Relaxed);
-        connection
-            .use_
-            .read_only
-            .store(options.read_only, Ordering::Relaxed);
+        connection.usage.in_transaction.store(true, Ordering::Relaxed);
+        connection.usage.read_only.store(options.read_only, Ordering::Relaxed);
         connection.command(&sql).await?;
         Ok(Arc::new(Self {
             connection,
@@ -218,10 +191,7 @@ impl State {
     }
 
     fn finished(&self) {
-        self.connection
-            .use_
-            .in_transaction
-            .store(false, Ordering::Relaxed);
+        self.connection.usage.in_transaction.store(false, Ordering::Relaxed);
     }
 }
 
@@ -245,11 +215,7 @@ impl Transaction {
     }
 
     /// Runs one statement and returns its rows.
-    pub async fn query(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Error> {
+    pub async fn query(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
         self.run(|connection| connection.query(query, params)).await
     }
 
@@ -257,36 +223,21 @@ impl Transaction {
     ///
     /// # Errors
     /// [`Error::Rows`] for more than one row.
-    pub async fn query_opt(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, Error> {
-        self.run(|connection| connection.query_opt(query, params))
-            .await
+    pub async fn query_opt(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
+        self.run(|connection| connection.query_opt(query, params)).await
     }
 
     /// Runs one statement and returns its row.
     ///
     /// # Errors
     /// [`Error::Rows`] for any other number of rows than one.
-    pub async fn query_one(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, Error> {
-        self.run(|connection| connection.query_one(query, params))
-            .await
+    pub async fn query_one(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
+        self.run(|connection| connection.query_one(query, params)).await
     }
 
     /// Runs one statement and returns how many rows it touched.
-    pub async fn execute(
-        &self,
-        query: &'static Query,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Error> {
-        self.run(|connection| connection.execute(query, params))
-            .await
+    pub async fn execute(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+        self.run(|connection| connection.execute(query, params)).await
     }
 }
 

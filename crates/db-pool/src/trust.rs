@@ -26,10 +26,7 @@ struct Doubts {
 
 impl Trust {
     pub(crate) fn new(ping_after: Duration) -> Self {
-        Self {
-            ping_after,
-            doubts: Mutex::default(),
-        }
+        Self { ping_after, doubts: Mutex::default() }
     }
 
     pub(crate) fn suspect(&self) {

@@ -11,6 +11,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
 
 use super::certificate::Parsed;
+use super::names;
 
 /// The most certificates between a server's and a root.
 const MAX_DEPTH: usize = 6;
@@ -28,18 +29,13 @@ pub(super) struct Authorities {
 impl Authorities {
     /// None when none of `certificates` can be read.
     pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
-        let all: Vec<_> = certificates
-            .into_iter()
-            .filter(|certificate| Parsed::new(certificate).is_some())
-            .collect();
+        let all: Vec<_> = certificates.into_iter().filter(|certificate| Parsed::new(certificate).is_some()).collect();
         if all.is_empty() {
             return None;
         }
         let anchors = all
             .iter()
-            .filter(|root| {
-                Parsed::new(root).is_some_and(|root| root.is_self_issued() && root.may_issue(0))
-            })
+            .filter(|root| Parsed::new(root).is_some_and(|root| root.is_self_issued() && root.may_issue(0)))
             .filter_map(|root| {
                 let mut store = RootCertStore::empty();
                 store.add(root.clone()).ok()?;
@@ -47,6 +43,12 @@ impl Authorities {
             })
             .collect();
         Some(Self { all, anchors })
+    }
+
+    /// Whether any of them, or of those that were sent, may vouch for some names only.
+    fn constrain_names(&self, sent: &[CertificateDer<'_>]) -> bool {
+        let constrains = |one: &CertificateDer<'_>| Parsed::new(one).is_none_or(|one| one.constrains_names());
+        sent.iter().any(constrains) || self.all.iter().any(constrains)
     }
 
     fn is_anchor(&self, certificate: &CertificateDer<'_>) -> bool {
@@ -61,24 +63,21 @@ impl Authorities {
         algorithms: &'static [&'static dyn SignatureVerificationAlgorithm],
     ) -> Result<(), Error> {
         let leaf = Parsed::new(end_entity).ok_or(CertificateError::BadEncoding)?;
-        let beyond_webpki =
-            leaf.is_version_1() || leaf.is_authority() || self.all.iter().any(|root| leaf.is(root));
+        let beyond_webpki = leaf.is_version_1() || leaf.is_authority() || self.all.iter().any(|root| leaf.is(root));
         if beyond_webpki {
             let walk = Walk::new(self, sent, now, algorithms);
             return walk.from(&leaf).map_err(Error::InvalidCertificate);
         }
         let trusted = self.all.iter().filter(|one| !self.is_anchor(one));
+        // webpki holds alternative names against such constraints, and common names not.
+        if names::relies_on_common_name(&leaf) && self.constrain_names(sent) {
+            return Err(CertificateError::NotValidForName.into());
+        }
         let intermediates: Vec<_> = sent.iter().chain(trusted).cloned().collect();
         // webpki takes an anchor at its word; OpenSSL looks at its dates, too.
-        let current =
-            |root: &CertificateDer<'_>| Parsed::new(root).is_some_and(|root| root.is_valid_at(now));
+        let current = |root: &CertificateDer<'_>| Parsed::new(root).is_some_and(|root| root.is_valid_at(now));
         let roots = RootCertStore {
-            roots: self
-                .anchors
-                .iter()
-                .filter(|(root, _)| current(root))
-                .map(|(_, anchor)| anchor.clone())
-                .collect(),
+            roots: self.anchors.iter().filter(|(root, _)| current(root)).map(|(_, anchor)| anchor.clone()).collect(),
         };
         rustls::client::verify_server_cert_signed_by_trust_anchor(
             &ParsedCertificate::try_from(end_entity)?,
@@ -107,11 +106,8 @@ impl<'a> Walk<'a> {
         algorithms: &'static [&'static dyn SignatureVerificationAlgorithm],
     ) -> Self {
         let parse = |certificate: &'a CertificateDer<'_>| Parsed::new(certificate);
-        let (roots, trusted): (Vec<_>, Vec<_>) = authorities
-            .all
-            .iter()
-            .filter_map(parse)
-            .partition(Parsed::is_self_issued);
+        let (roots, trusted): (Vec<_>, Vec<_>) =
+            authorities.all.iter().filter_map(parse).partition(Parsed::is_self_issued);
         Self {
             roots,
             intermediates: sent.iter().filter_map(parse).chain(trusted).collect(),
@@ -151,11 +147,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if below < MAX_DEPTH
-            && self
-                .intermediates
-                .iter()
-                .filter(issues)
-                .any(|issuer| self.climb(issuer, below + 1).is_ok())
+            && self.intermediates.iter().filter(issues).any(|issuer| self.climb(issuer, below + 1).is_ok())
         {
             return Ok(());
         }

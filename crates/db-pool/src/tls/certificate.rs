@@ -61,15 +61,13 @@ impl<'a> Parsed<'a> {
 
     /// Whether it is marked as an authority.
     pub(super) fn is_authority(&self) -> bool {
-        self.get::<BasicConstraints>()
-            .is_ok_and(|found| found.is_some_and(|constraints| constraints.ca))
+        self.get::<BasicConstraints>().is_ok_and(|found| found.is_some_and(|constraints| constraints.ca))
     }
 
     /// Whether it may sign certificates, with `below` intermediates under it. OpenSSL's rule: an authority by its
     /// constraints, or, without any, a self-signed version 1 certificate or one whose key usage says so.
     pub(super) fn may_issue(&self, below: usize) -> bool {
-        let (Ok(constraints), Ok(usage)) = (self.get::<BasicConstraints>(), self.get::<KeyUsage>())
-        else {
+        let (Ok(constraints), Ok(usage)) = (self.get::<BasicConstraints>(), self.get::<KeyUsage>()) else {
             return false;
         };
         if usage.as_ref().is_some_and(|usage| !usage.key_cert_sign()) {
@@ -88,20 +86,21 @@ impl<'a> Parsed<'a> {
     pub(super) fn may_serve(&self) -> bool {
         self.get::<ExtendedKeyUsage>().is_ok_and(|usage| {
             usage.is_none_or(|usage| {
-                usage.0.contains(&rfc5280::ID_KP_SERVER_AUTH)
-                    || usage.0.contains(&rfc5280::ANY_EXTENDED_KEY_USAGE)
+                usage.0.contains(&rfc5280::ID_KP_SERVER_AUTH) || usage.0.contains(&rfc5280::ANY_EXTENDED_KEY_USAGE)
             })
         })
     }
 
+    /// Whether it may vouch for some names only.
+    pub(super) fn constrains_names(&self) -> bool {
+        let extensions = self.inner.tbs_certificate.extensions.as_deref().unwrap_or_default();
+        extensions.iter().any(|extension| extension.extn_id == rfc5280::ID_CE_NAME_CONSTRAINTS)
+    }
+
     /// Whether everything in it that must be understood is looked at here.
     pub(super) fn is_understood(&self) -> bool {
-        const KNOWN: [ObjectIdentifier; 4] = [
-            BasicConstraints::OID,
-            KeyUsage::OID,
-            ExtendedKeyUsage::OID,
-            SubjectAltName::OID,
-        ];
+        const KNOWN: [ObjectIdentifier; 4] =
+            [BasicConstraints::OID, KeyUsage::OID, ExtendedKeyUsage::OID, SubjectAltName::OID];
         let extensions = self.inner.tbs_certificate.extensions.as_deref();
         extensions.unwrap_or_default().iter().all(|extension| {
             // Names that an authority may not vouch for are webpki's to judge.
@@ -111,19 +110,14 @@ impl<'a> Parsed<'a> {
     }
 
     /// Whether the key of `issuer` signed it.
-    pub(super) fn is_signed_by(
-        &self,
-        issuer: &Self,
-        algorithms: &[&dyn SignatureVerificationAlgorithm],
-    ) -> bool {
+    pub(super) fn is_signed_by(&self, issuer: &Self, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> bool {
         let Some(signature) = self.inner.signature.as_bytes() else {
             return false;
         };
         let used = self.inner.signature_algorithm.to_der();
         let same = self.inner.signature_algorithm == self.inner.tbs_certificate.signature;
         same && algorithms.iter().any(|algorithm| {
-            used.as_ref()
-                .is_ok_and(|used| content(used) == Some(algorithm.signature_alg_id().as_ref()))
+            used.as_ref().is_ok_and(|used| content(used) == Some(algorithm.signature_alg_id().as_ref()))
                 && issuer.verifies(*algorithm, self.signed, signature)
         })
     }
@@ -150,9 +144,7 @@ impl<'a> Parsed<'a> {
             && algorithm.verify_signature(bits, message, signature).is_ok()
     }
 
-    pub(super) fn get<T: for<'d> Decode<'d> + AssociatedOid>(
-        &self,
-    ) -> Result<Option<T>, x509_cert::der::Error> {
+    pub(super) fn get<T: for<'d> Decode<'d> + AssociatedOid>(&self) -> Result<Option<T>, x509_cert::der::Error> {
         let found = self.inner.tbs_certificate.get::<T>()?;
         Ok(found.map(|(_critical, extension)| extension))
     }

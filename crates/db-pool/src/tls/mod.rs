@@ -5,7 +5,7 @@
 //! directory of whoever runs the process is consulted.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -74,24 +74,16 @@ impl FromStr for SslMode {
     type Err = UnknownSslMode;
 
     fn from_str(text: &str) -> Result<Self, UnknownSslMode> {
-        [
-            Self::Disable,
-            Self::Allow,
-            Self::Prefer,
-            Self::Require,
-            Self::VerifyCa,
-            Self::VerifyFull,
-        ]
-        .into_iter()
-        .find(|mode| mode.to_string() == text)
-        .ok_or(UnknownSslMode)
+        [Self::Disable, Self::Allow, Self::Prefer, Self::Require, Self::VerifyCa, Self::VerifyFull]
+            .into_iter()
+            .find(|mode| mode.to_string() == text)
+            .ok_or(UnknownSslMode)
     }
 }
 
 impl parlant_settings::FromSetting for SslMode {
     fn from_setting(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map_err(|error: UnknownSslMode| error.to_string())
+        text.parse().map_err(|error: UnknownSslMode| error.to_string())
     }
 }
 
@@ -106,16 +98,12 @@ impl Tls {
     /// `roots` is a PEM file or `system`.
     pub(crate) fn new(
         mode: Option<SslMode>,
-        roots: Option<&Path>,
+        roots: Option<&PathBuf>,
         negotiation: SslNegotiation,
     ) -> Result<Self, ConfigError> {
         let system = roots.is_some_and(|path| path.as_os_str() == "system");
-        let mode = mode.unwrap_or(if system {
-            SslMode::VerifyFull
-        } else {
-            SslMode::Prefer
-        });
-        if system && mode != SslMode::VerifyFull && mode != SslMode::Disable {
+        let mode = mode.unwrap_or(if system { SslMode::VerifyFull } else { SslMode::Prefer });
+        if system && mode != SslMode::VerifyFull {
             return Err(ConfigError::WeakSystem(mode));
         }
         if negotiation == SslNegotiation::Direct && mode < SslMode::Require {
@@ -124,15 +112,17 @@ impl Tls {
         let roots = match roots {
             None if mode.verifies() => return Err(ConfigError::NoRootCert(mode)),
             None => None,
-            Some(_) if mode == SslMode::Disable => None,
             Some(_) if system => Some(system_roots()?),
+            Some(_) if mode == SslMode::Disable => None,
             Some(path) => Some(read_roots(path)?),
         };
         let provider = Arc::new(aws_lc_rs::default_provider());
-        Ok(Self {
-            mode,
-            connector: MakeRustlsConnect::new(client(provider, roots, mode)?),
-        })
+        Ok(Self { mode, connector: MakeRustlsConnect::new(client(provider, roots, mode)?) })
+    }
+
+    /// For servers that are reached without a network.
+    pub(crate) fn none() -> Result<Self, ConfigError> {
+        Self::new(Some(SslMode::Disable), None, SslNegotiation::Postgres)
     }
 
     /// The modes for tokio-postgres to try on one address, in order.
@@ -153,9 +143,7 @@ fn client(
     mode: SslMode,
 ) -> Result<ClientConfig, ConfigError> {
     let unreadable = || ConfigError::RootCert("no certificate can be used".to_owned());
-    let authorities = roots
-        .map(|roots| Authorities::new(roots).ok_or_else(unreadable))
-        .transpose()?;
+    let authorities = roots.map(|roots| Authorities::new(roots).ok_or_else(unreadable)).transpose()?;
     let verifier = Verifier::new(&provider, authorities, mode == SslMode::VerifyFull);
     let mut client = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -170,9 +158,8 @@ fn client(
 
 fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let unreadable = |error: &dyn fmt::Display| ConfigError::RootCert(error.to_string());
-    let roots: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| unreadable(&error))?;
+    let roots: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| unreadable(&error))?;
     if roots.is_empty() {
         return Err(unreadable(&"the file holds no certificate"));
     }
@@ -184,10 +171,7 @@ fn system_roots() -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
         let error = found.errors.first();
-        return Err(ConfigError::RootCert(error.map_or_else(
-            || "the system has none".to_owned(),
-            ToString::to_string,
-        )));
+        return Err(ConfigError::RootCert(error.map_or_else(|| "the system has none".to_owned(), ToString::to_string)));
     }
     Ok(found.certs)
 }

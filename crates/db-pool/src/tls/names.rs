@@ -42,32 +42,23 @@ pub(super) fn is_for(certificate: &Parsed<'_>, host: &str) -> bool {
     common_name_counts && common_name(certificate).is_some_and(|name| matches(&name, host))
 }
 
+/// Whether the common name is a host's name, and no alternative name is.
+pub(super) fn relies_on_common_name(certificate: &Parsed<'_>) -> bool {
+    let alternatives = certificate.get::<SubjectAltName>().ok().flatten();
+    let named = |names: SubjectAltName| names.0.iter().any(|name| matches!(name, GeneralName::DnsName(_)));
+    !alternatives.is_some_and(named) && common_name(certificate).is_some_and(|name| name.contains('.'))
+}
+
 fn common_name(certificate: &Parsed<'_>) -> Option<String> {
     let subject = &certificate.inner.tbs_certificate.subject;
     let mut attributes = subject.0.iter().flat_map(|name| name.0.iter());
-    let value = &attributes
-        .find(|attribute| attribute.oid == rfc4519::CN)?
-        .value;
+    let value = &attributes.find(|attribute| attribute.oid == rfc4519::CN)?.value;
     let text = |text: &str| text.to_owned();
-    (value
-        .decode_as::<Utf8StringRef<'_>>()
-        .map(|value| text(value.as_str())))
-    .or_else(|_| {
-        value
-            .decode_as::<PrintableStringRef<'_>>()
-            .map(|value| text(value.as_str()))
-    })
-    .or_else(|_| {
-        value
-            .decode_as::<Ia5StringRef<'_>>()
-            .map(|value| text(value.as_str()))
-    })
-    .or_else(|_| {
-        value
-            .decode_as::<TeletexStringRef<'_>>()
-            .map(|value| text(value.as_str()))
-    })
-    .ok()
+    (value.decode_as::<Utf8StringRef<'_>>().map(|value| text(value.as_str())))
+        .or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|value| text(value.as_str())))
+        .or_else(|_| value.decode_as::<Ia5StringRef<'_>>().map(|value| text(value.as_str())))
+        .or_else(|_| value.decode_as::<TeletexStringRef<'_>>().map(|value| text(value.as_str())))
+        .ok()
 }
 
 /// Equal but for case; a `*.` at the start stands for one label.
@@ -82,9 +73,9 @@ fn matches(pattern: &str, host: &str) -> bool {
     pattern.strip_prefix('*').is_some_and(|tail| {
         tail.len() > 1
             && tail.starts_with('.')
-            && host.split_once('.').is_some_and(|(label, rest)| {
-                !label.is_empty() && tail[1..].eq_ignore_ascii_case(rest)
-            })
+            && host
+                .split_once('.')
+                .is_some_and(|(label, rest)| !label.is_empty() && tail[1..].eq_ignore_ascii_case(rest))
     })
 }
 

@@ -22,16 +22,8 @@ pub(super) struct Verifier {
 
 impl Verifier {
     /// Without `authorities`, any certificate will do, as long as the server has its key.
-    pub(super) fn new(
-        provider: &CryptoProvider,
-        authorities: Option<Authorities>,
-        check_name: bool,
-    ) -> Self {
-        Self {
-            algorithms: provider.signature_verification_algorithms,
-            authorities,
-            check_name,
-        }
+    pub(super) fn new(provider: &CryptoProvider, authorities: Option<Authorities>, check_name: bool) -> Self {
+        Self { algorithms: provider.signature_verification_algorithms, authorities, check_name }
     }
 
     /// For a certificate that webpki does not read (version 1), in TLS 1.2.

@@ -5,13 +5,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SigningKey,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData, SanType, SigningKey, date_time_ymd,
 };
 use x509_cert::certificate::{CertificateInner, Rfc5280, TbsCertificateInner, Version};
 use x509_cert::der::asn1::BitString;
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::pem::LineEnding;
+use x509_cert::der::{Decode, Encode, EncodePem};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{AlgorithmIdentifierOwned, ObjectIdentifier, SubjectPublicKeyInfoOwned};
@@ -20,6 +20,7 @@ use x509_cert::time::Validity;
 pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// What a server shows and signs with.
+#[derive(Clone)]
 pub(crate) struct Identity {
     /// The server's certificate and the intermediates it sends, in PEM.
     pub(crate) chain: String,
@@ -125,6 +126,16 @@ pub(crate) fn false_intermediate(name: &str, issuer: &Authority) -> Authority {
     CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), issuer).unwrap()
 }
 
+/// May vouch for names below `domain` only.
+pub(crate) fn narrow_intermediate(name: &str, domain: &str, issuer: &Authority) -> Authority {
+    let mut params = authority(name);
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName(domain.to_owned())],
+        excluded_subtrees: vec![],
+    });
+    CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), issuer).unwrap()
+}
+
 /// May sign servers only.
 pub(crate) fn last_intermediate(name: &str, issuer: &Authority) -> Authority {
     let mut params = authority(name);
@@ -134,44 +145,26 @@ pub(crate) fn last_intermediate(name: &str, issuer: &Authority) -> Authority {
 
 pub(crate) fn issue(params: &CertificateParams, issuer: &Authority) -> Identity {
     let key = KeyPair::generate().unwrap();
-    Identity {
-        chain: params.signed_by(&key, issuer).unwrap().pem(),
-        key: key.serialize_pem(),
-    }
+    Identity { chain: params.signed_by(&key, issuer).unwrap().pem(), key: key.serialize_pem() }
 }
 
 /// With an RSA key: other signature algorithms.
 pub(crate) fn issue_rsa(params: &CertificateParams, issuer: &Authority) -> Identity {
     let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
-    Identity {
-        chain: params.signed_by(&key, issuer).unwrap().pem(),
-        key: key.serialize_pem(),
-    }
+    Identity { chain: params.signed_by(&key, issuer).unwrap().pem(), key: key.serialize_pem() }
 }
 
 pub(crate) fn self_sign(params: &CertificateParams) -> Identity {
     let key = KeyPair::generate().unwrap();
-    Identity {
-        chain: params.self_signed(&key).unwrap().pem(),
-        key: key.serialize_pem(),
-    }
+    Identity { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
 /// A version 1 certificate, as `openssl x509 -req` makes: no extensions, so the subject is all there is.
 pub(crate) fn issue_version_1(name: &str, issuer: &Authority) -> Identity {
     let key = KeyPair::generate().unwrap();
     let issuer_name = x509_cert::Certificate::from_der(issuer.der()).unwrap();
-    let chain = version_1(
-        name,
-        &issuer_name.tbs_certificate.subject,
-        Duration::from_hours(24),
-        &key,
-        issuer.key(),
-    );
-    Identity {
-        chain,
-        key: key.serialize_pem(),
-    }
+    let chain = version_1(name, &issuer_name.tbs_certificate.subject, Duration::from_hours(24), &key, issuer.key());
+    Identity { chain, key: key.serialize_pem() }
 }
 
 pub(crate) fn issue_forged_version_1(name: &str, issuer: &Authority) -> Identity {
@@ -184,19 +177,10 @@ pub(crate) fn issue_forged_version_1(name: &str, issuer: &Authority) -> Identity
         &key,
         &KeyPair::generate().unwrap(),
     );
-    Identity {
-        chain,
-        key: key.serialize_pem(),
-    }
+    Identity { chain, key: key.serialize_pem() }
 }
 
-fn version_1(
-    name: &str,
-    issuer: &Name,
-    lifetime: Duration,
-    key: &KeyPair,
-    signer: &KeyPair,
-) -> String {
+fn version_1(name: &str, issuer: &Name, lifetime: Duration, key: &KeyPair, signer: &KeyPair) -> String {
     let algorithm = AlgorithmIdentifierOwned {
         // ecdsa-with-SHA256, rcgen's default.
         oid: ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2"),
@@ -209,10 +193,7 @@ fn version_1(
         issuer: issuer.clone(),
         validity: Validity::from_now(lifetime).unwrap(),
         subject: Name::from_str(&format!("CN={name}")).unwrap(),
-        subject_public_key_info: SubjectPublicKeyInfoOwned::from_der(
-            &key.subject_public_key_info(),
-        )
-        .unwrap(),
+        subject_public_key_info: SubjectPublicKeyInfoOwned::from_der(&key.subject_public_key_info()).unwrap(),
         issuer_unique_id: None,
         subject_unique_id: None,
         extensions: None,
@@ -223,17 +204,5 @@ fn version_1(
         signature_algorithm: algorithm,
         signature: BitString::from_bytes(&signature).unwrap(),
     };
-    pem(&certificate.to_der().unwrap())
-}
-
-fn pem(der: &[u8]) -> String {
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in text.as_bytes().chunks(64) {
-        pem.push_str(std::str::from_utf8(line).unwrap());
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    pem
+    certificate.to_pem(LineEnding::LF).unwrap()
 }

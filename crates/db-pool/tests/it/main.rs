@@ -1,10 +1,7 @@
 //! The pool against a real PostgreSQL: under load, through failures, with and without TLS.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed assumption is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
-//CERT
+mod certificates;
 mod configuration;
 mod failover;
 mod metrics;
@@ -12,5 +9,6 @@ mod outage;
 mod pool;
 mod postgres;
 mod statements;
-//TLS
+mod tls;
+mod tls_server;
 mod transactions;

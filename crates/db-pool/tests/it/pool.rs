@@ -3,9 +3,7 @@ use std::time::{Duration, Instant};
 use parlant_db_pool::{Class, Error, Pool, Statistics};
 use parlant_test_support::empty_database;
 
-use crate::postgres::{
-    ONE, PID, SLEEP, config, pool, running_statements, server_connections, until, until_statistics,
-};
+use crate::postgres::{ONE, PID, SLEEP, config, pool, running_statements, server_connections, until, until_statistics};
 
 #[tokio::test]
 async fn the_base_is_warm_before_anybody_asks() {
@@ -13,12 +11,7 @@ async fn the_base_is_warm_before_anybody_asks() {
     let mut config = config(database.superuser_url());
     config.pool_size = 4;
     let pool = Pool::new(&config).unwrap();
-    let warm = Statistics {
-        active: 0,
-        idle: 4,
-        max: 7,
-        waiting: 0,
-    };
+    let warm = Statistics { active: 0, idle: 4, max: 7, waiting: 0 };
     until_statistics(&pool, warm).await;
     assert_eq!(server_connections(&database.superuser().await).await, 4);
 
@@ -45,17 +38,9 @@ async fn overflow_grows_under_load_and_is_retired_when_idle() {
     assert_eq!(server_connections(&observer).await, 6);
     assert_eq!(pool.statistics().active, 6);
     drop(held);
-    let base = Statistics {
-        active: 0,
-        idle: 2,
-        max: 6,
-        waiting: 0,
-    };
+    let base = Statistics { active: 0, idle: 2, max: 6, waiting: 0 };
     until_statistics(&pool, base).await;
-    until("two left", async || {
-        server_connections(&observer).await == 2
-    })
-    .await;
+    until("two left", async || server_connections(&observer).await == 2).await;
     // The base stays.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(pool.statistics(), base);
@@ -69,12 +54,7 @@ async fn a_full_pool_refuses_within_the_pool_timeout() {
     config.max_overflow = 0;
     config.pool_timeout = Duration::from_millis(300);
     let pool = Pool::new(&config).unwrap();
-    let warm = Statistics {
-        active: 0,
-        idle: 2,
-        max: 2,
-        waiting: 0,
-    };
+    let warm = Statistics { active: 0, idle: 2, max: 2, waiting: 0 };
     until_statistics(&pool, warm).await;
     let held = [pool.get().await.unwrap(), pool.get().await.unwrap()];
 
@@ -83,16 +63,7 @@ async fn a_full_pool_refuses_within_the_pool_timeout() {
         let pool = pool.clone();
         async move { pool.get().await }
     });
-    until_statistics(
-        &pool,
-        Statistics {
-            active: 2,
-            idle: 0,
-            max: 2,
-            waiting: 1,
-        },
-    )
-    .await;
+    until_statistics(&pool, Statistics { active: 2, idle: 0, max: 2, waiting: 1 }).await;
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Exhausted), "{error:?}");
     assert_eq!(error.class(), Class::Transient);
@@ -165,10 +136,7 @@ async fn a_connection_killed_while_idle_is_not_handed_out() {
     let pool = pool(&database);
     let pid: i32 = pool.query_one(&PID, &[]).await.unwrap().get(0);
     let observer = database.superuser().await;
-    observer
-        .execute("select pg_terminate_backend($1, 5000)", &[&pid])
-        .await
-        .unwrap();
+    observer.execute("select pg_terminate_backend($1, 5000)", &[&pid]).await.unwrap();
     until("it is noticed", async || {
         let next: i32 = pool.query_one(&PID, &[]).await.unwrap().get(0);
         next != pid
@@ -180,12 +148,7 @@ async fn a_connection_killed_while_idle_is_not_handed_out() {
 async fn a_lost_base_connection_is_replaced_without_being_asked_for() {
     let database = empty_database().await;
     let pool = pool(&database);
-    let base = Statistics {
-        active: 0,
-        idle: 1,
-        max: 4,
-        waiting: 0,
-    };
+    let base = Statistics { active: 0, idle: 1, max: 4, waiting: 0 };
     until_statistics(&pool, base).await;
     let observer = database.superuser().await;
     observer
@@ -195,10 +158,7 @@ async fn a_lost_base_connection_is_replaced_without_being_asked_for() {
         )
         .await
         .unwrap();
-    until("replaced", async || {
-        server_connections(&observer).await == 1
-    })
-    .await;
+    until("replaced", async || server_connections(&observer).await == 1).await;
     until_statistics(&pool, base).await;
 }
 
@@ -211,10 +171,7 @@ async fn a_closed_pool_says_so_and_leaves_nothing_behind() {
         let pool = pool.clone();
         async move { pool.close().await }
     });
-    until("closed", async || {
-        matches!(pool.get().await, Err(Error::Closed))
-    })
-    .await;
+    until("closed", async || matches!(pool.get().await, Err(Error::Closed))).await;
     // Who holds a connection may finish.
     held.query_one(&ONE, &[]).await.unwrap();
     drop(held);
@@ -237,10 +194,7 @@ async fn a_dropped_pool_leaves_nothing_behind() {
 async fn an_unused_connection_is_pinged_before_it_is_used_again() {
     let database = empty_database().await;
     let proxy = parlant_test_support::ChaosProxy::start(database.address()).await;
-    let url = database.superuser_url().replace(
-        &database.address().to_string(),
-        &proxy.address().to_string(),
-    );
+    let url = database.superuser_url().replace(&database.address().to_string(), &proxy.address().to_string());
     let mut config = config(url);
     config.ping_after = Duration::from_millis(100);
     config.pool_timeout = Duration::from_secs(4);
@@ -257,9 +211,5 @@ async fn an_unused_connection_is_pinged_before_it_is_used_again() {
     tokio::time::sleep(Duration::from_millis(1200)).await;
     proxy.restore().await;
     next.await.unwrap().unwrap();
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }

@@ -5,21 +5,9 @@ use std::time::{Duration, Instant};
 use parlant_db_pool::{Client, Config, Pool, Query, Statistics, Type};
 use parlant_test_support::TestDatabase;
 
-pub(crate) static ONE: Query = Query {
-    name: "one",
-    sql: "-- one\nselect 1",
-    types: &[],
-};
-pub(crate) static SLEEP: Query = Query {
-    name: "sleep",
-    sql: "-- sleep\nselect pg_sleep($1)",
-    types: &[Type::FLOAT8],
-};
-pub(crate) static PID: Query = Query {
-    name: "pid",
-    sql: "-- pid\nselect pg_backend_pid()",
-    types: &[],
-};
+pub(crate) static ONE: Query = Query { name: "one", sql: "-- one\nselect 1", types: &[] };
+pub(crate) static SLEEP: Query = Query { name: "sleep", sql: "-- sleep\nselect pg_sleep($1)", types: &[Type::FLOAT8] };
+pub(crate) static PID: Query = Query { name: "pid", sql: "-- pid\nselect pg_backend_pid()", types: &[] };
 
 /// Small and impatient, as a superuser.
 pub(crate) fn config(url: impl Into<String>) -> Config {
@@ -49,11 +37,7 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
 pub(crate) async fn until_statistics(pool: &Pool, expected: Statistics) {
     let start = Instant::now();
     while pool.statistics() != expected {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "{:?}, not {expected:?}",
-            pool.statistics()
-        );
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}, not {expected:?}", pool.statistics());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -2,19 +2,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parlant_db_pool::{
-    Class, Error, IsolationLevel, Pool, Query, SqlState, TransactionOptions, Type,
-};
+use parlant_db_pool::{Class, Error, IsolationLevel, Pool, Query, SqlState, TransactionOptions, Type};
 use parlant_test_support::{TestDatabase, empty_database};
 use tokio::sync::Barrier;
 
 use crate::postgres::{ONE, PID, SLEEP, config, pool, until};
 
-static READ: Query = Query {
-    name: "read",
-    sql: "-- read\nselect balance from account where id = $1",
-    types: &[Type::INT4],
-};
+static READ: Query =
+    Query { name: "read", sql: "-- read\nselect balance from account where id = $1", types: &[Type::INT4] };
 static WRITE: Query = Query {
     name: "write",
     sql: "-- write\nupdate account set balance = $2 where id = $1",
@@ -25,11 +20,8 @@ static ADD: Query = Query {
     sql: "-- add\nupdate account set balance = balance + $2 where id = $1",
     types: &[Type::INT4, Type::INT8],
 };
-static BROKEN: Query = Query {
-    name: "broken",
-    sql: "-- broken\nselect 1 / (select count(*) from account where id = -1)",
-    types: &[],
-};
+static BROKEN: Query =
+    Query { name: "broken", sql: "-- broken\nselect 1 / (select count(*) from account where id = -1)", types: &[] };
 
 async fn accounts() -> TestDatabase {
     let database = empty_database().await;
@@ -68,10 +60,7 @@ async fn success_commits_and_failure_rolls_back() {
             transaction.query(&BROKEN, &[]).await.map(drop)
         })
         .await;
-    assert_eq!(
-        failed.unwrap_err().sqlstate(),
-        Some(&SqlState::DIVISION_BY_ZERO)
-    );
+    assert_eq!(failed.unwrap_err().sqlstate(), Some(&SqlState::DIVISION_BY_ZERO));
     assert_eq!(balance(&pool, 1).await, 101);
     assert_eq!(pool.statistics().active, 0);
 }
@@ -102,11 +91,7 @@ async fn a_dropped_transaction_rolls_back_and_its_connection_serves_on() {
         transaction.execute(&ADD, &[&1, &1_i64]).await?;
         std::future::pending::<Result<(), Error>>().await
     });
-    assert!(
-        tokio::time::timeout(Duration::from_millis(200), work)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(200), work).await.is_err());
     assert_eq!(balance(&pool, 1).await, 100);
     let after: i32 = pool.query_one(&PID, &[]).await.unwrap().get(0);
     assert_eq!(pid, after);
@@ -116,11 +101,7 @@ async fn a_dropped_transaction_rolls_back_and_its_connection_serves_on() {
         transaction.execute(&ADD, &[&1, &1_i64]).await?;
         transaction.query(&SLEEP, &[&60_f64]).await.map(drop)
     });
-    assert!(
-        tokio::time::timeout(Duration::from_millis(200), work)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(200), work).await.is_err());
     assert_eq!(balance(&pool, 1).await, 100);
 }
 
@@ -128,10 +109,7 @@ async fn a_dropped_transaction_rolls_back_and_its_connection_serves_on() {
 async fn a_serialization_failure_is_run_again() {
     let database = accounts().await;
     let pool = pool(&database);
-    let options = TransactionOptions {
-        isolation: Some(IsolationLevel::Serializable),
-        ..TransactionOptions::default()
-    };
+    let options = TransactionOptions { isolation: Some(IsolationLevel::Serializable), ..TransactionOptions::default() };
     let attempts = AtomicUsize::new(0);
     let both = Arc::new(Barrier::new(2));
     let add = async |amount: i64| {
@@ -157,13 +135,7 @@ async fn a_serialization_failure_is_run_again() {
 async fn a_deadlock_is_run_again() {
     let database = accounts().await;
     let admin = database.superuser().await;
-    admin
-        .batch_execute(&format!(
-            "alter database {} set deadlock_timeout = '50ms'",
-            database.name()
-        ))
-        .await
-        .unwrap();
+    admin.batch_execute(&format!("alter database {} set deadlock_timeout = '50ms'", database.name())).await.unwrap();
     let pool = pool(&database);
     let attempts = AtomicUsize::new(0);
     let both = Arc::new(Barrier::new(2));
@@ -181,20 +153,13 @@ async fn a_deadlock_is_run_again() {
     let (one, two) = tokio::join!(transfer(1, 2), transfer(2, 1));
     one.unwrap();
     two.unwrap();
-    assert_eq!(
-        (balance(&pool, 1).await, balance(&pool, 2).await),
-        (100, 100)
-    );
+    assert_eq!((balance(&pool, 1).await, balance(&pool, 2).await), (100, 100));
     assert_eq!(attempts.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]
 async fn conflicts_are_run_again_five_times_at_most() {
-    static CONFLICT: Query = Query {
-        name: "conflict",
-        sql: "-- conflict\nselect conflict()",
-        types: &[],
-    };
+    static CONFLICT: Query = Query { name: "conflict", sql: "-- conflict\nselect conflict()", types: &[] };
     let database = accounts().await;
     database
         .superuser()
@@ -220,18 +185,11 @@ async fn conflicts_are_run_again_five_times_at_most() {
 
 #[tokio::test]
 async fn a_refusal_at_the_commit_is_the_callers_and_certain() {
-    static ORPHAN: Query = Query {
-        name: "orphan",
-        sql: "-- orphan\ninsert into later values (3)",
-        types: &[],
-    };
+    static ORPHAN: Query = Query { name: "orphan", sql: "-- orphan\ninsert into later values (3)", types: &[] };
     let database = accounts().await;
     let pool = pool(&database);
-    let result: Result<u64, Error> = pool
-        .transaction("orphan", async |transaction| {
-            transaction.execute(&ORPHAN, &[]).await
-        })
-        .await;
+    let result: Result<u64, Error> =
+        pool.transaction("orphan", async |transaction| transaction.execute(&ORPHAN, &[]).await).await;
     let error = result.unwrap_err();
     assert_eq!(error.sqlstate(), Some(&SqlState::FOREIGN_KEY_VIOLATION));
     assert_eq!(error.class(), Class::Permanent);
@@ -242,10 +200,7 @@ async fn a_refusal_at_the_commit_is_the_callers_and_certain() {
 async fn a_connection_lost_in_the_commit_leaves_the_outcome_unknown() {
     let database = accounts().await;
     let proxy = parlant_test_support::ChaosProxy::start(database.address()).await;
-    let url = database.superuser_url().replace(
-        &database.address().to_string(),
-        &proxy.address().to_string(),
-    );
+    let url = database.superuser_url().replace(&database.address().to_string(), &proxy.address().to_string());
     let mut config = config(url);
     config.command_timeout = Duration::from_millis(500);
     let pool = Pool::new(&config).unwrap();
@@ -268,15 +223,10 @@ async fn a_connection_lost_in_the_commit_leaves_the_outcome_unknown() {
 async fn a_read_only_transaction_refuses_to_write_and_spoils_no_connection() {
     let database = accounts().await;
     let pool = pool(&database);
-    let options = TransactionOptions {
-        read_only: true,
-        ..TransactionOptions::default()
-    };
+    let options = TransactionOptions { read_only: true, ..TransactionOptions::default() };
     let before: i32 = pool.query_one(&PID, &[]).await.unwrap().get(0);
     let result: Result<u64, Error> = pool
-        .transaction_with("read", options, async |transaction| {
-            transaction.execute(&ADD, &[&1, &1_i64]).await
-        })
+        .transaction_with("read", options, async |transaction| transaction.execute(&ADD, &[&1, &1_i64]).await)
         .await;
     let error = result.unwrap_err();
     assert_eq!(error.sqlstate(), Some(&SqlState::READ_ONLY_SQL_TRANSACTION));
@@ -320,10 +270,7 @@ async fn callers_bring_their_own_errors_and_may_spawn() {
     assert!(matches!(result, Err(Domain::TooPoor)), "{result:?}");
     pool.close().await;
     let result: Result<(), Domain> = pool.transaction("closed", async |_| Ok(())).await;
-    assert!(
-        matches!(result, Err(Domain::Database(Error::Closed))),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(Domain::Database(Error::Closed))), "{result:?}");
 }
 
 #[tokio::test]
@@ -334,11 +281,8 @@ async fn a_transaction_without_prepared_statements_still_has_the_servers_timeout
     config.command_timeout = Duration::from_millis(200);
     let pool = Pool::new(&config).unwrap();
     let before: i32 = pool.query_one(&PID, &[]).await.unwrap().get(0);
-    let result: Result<(), Error> = pool
-        .transaction("sleep", async |transaction| {
-            transaction.query(&SLEEP, &[&60_f64]).await.map(drop)
-        })
-        .await;
+    let result: Result<(), Error> =
+        pool.transaction("sleep", async |transaction| transaction.query(&SLEEP, &[&60_f64]).await.map(drop)).await;
     assert!(matches!(result, Err(Error::StatementTimeout)), "{result:?}");
     // The server ended it, so the connection could stay.
     until("the same connection", async || {
