@@ -59,16 +59,8 @@ pub(crate) struct ApplyArguments {
 
 impl From<ApplyArguments> for ApplyOptions {
     fn from(arguments: ApplyArguments) -> Self {
-        let ApplyArguments {
-            lock_wait,
-            lock_timeout,
-            patience,
-        } = arguments;
-        Self {
-            lock_wait,
-            lock_timeout,
-            patience,
-        }
+        let ApplyArguments { lock_wait, lock_timeout, patience } = arguments;
+        Self { lock_wait, lock_timeout, patience }
     }
 }
 
@@ -79,9 +71,7 @@ mod tests {
     #[test]
     fn the_defaults_on_the_command_line_are_the_library_s() {
         let cli = Cli::parse_from(["parlant-migrate", "apply"]);
-        let Command::Apply(arguments) = cli.command else {
-            panic!("{cli:?}")
-        };
+        let Command::Apply(arguments) = cli.command else { panic!("{cli:?}") };
         assert_eq!(ApplyOptions::from(arguments), ApplyOptions::default());
     }
 }

@@ -56,11 +56,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => start(&cli).unwrap_or_else(|problem| complain(&problem)),
         Err(answer) => {
             let _ = answer.print();
-            if answer.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Good
-            }
+            if answer.use_stderr() { Exit::Usage } else { Exit::Good }
         }
     };
     ExitCode::from(exit as u8)
@@ -70,17 +66,12 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     let mut settings = Settings::from_process();
     let telemetry = parlant_telemetry::Config::from_settings(&mut settings);
     let mut config = Config::from_settings(&mut settings);
-    let scratch = settings.secret(&SCRATCH_URL).map(|url| Config {
-        url,
-        ..config.clone()
-    });
+    let scratch = settings.secret(&SCRATCH_URL).map(|url| Config { url, ..config.clone() });
     settings.finish()?;
     // Another run names this one by it when it has to wait.
     "parlant-migrate".clone_into(&mut config.application_name);
     let _guard = parlant_telemetry::init(&telemetry)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work(cli, &config, scratch.as_ref()))
 }
 
@@ -88,16 +79,11 @@ async fn work(cli: &Cli, config: &Config, scratch: Option<&Config>) -> anyhow::R
     let migrations = Migrations::embedded();
     match cli.command.clone() {
         Command::Status => {
-            let status = migrations
-                .status(&parlant_db_pool::connect(config).await?)
-                .await?;
+            let status = migrations.status(&parlant_db_pool::connect(config).await?).await?;
             print(cli, &status, render::status)?;
             Ok(status.state.into())
         }
-        Command::Verify => match migrations
-            .verify(&parlant_db_pool::connect(config).await?)
-            .await
-        {
+        Command::Verify => match migrations.verify(&parlant_db_pool::connect(config).await?).await {
             Ok(status) => {
                 print(cli, &status, Status::summary)?;
                 Ok(Exit::Good)
@@ -122,11 +108,7 @@ async fn work(cli: &Cli, config: &Config, scratch: Option<&Config>) -> anyhow::R
 }
 
 fn print<T: Serialize>(cli: &Cli, data: &T, text: impl Fn(&T) -> String) -> anyhow::Result<()> {
-    let text = if cli.json {
-        serde_json::to_string(data)?
-    } else {
-        text(data)
-    };
+    let text = if cli.json { serde_json::to_string(data)? } else { text(data) };
     writeln!(std::io::stdout().lock(), "{}", text.trim_end())?;
     Ok(())
 }
@@ -159,10 +141,7 @@ fn complain(problem: &anyhow::Error) -> Exit {
     exit
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the person who started the program reads it there, whatever the log level"
-)]
+#[expect(clippy::print_stderr, reason = "the person who started the program reads it there, whatever the log level")]
 fn say(title: &str, lines: impl fmt::Display) {
     eprintln!("{title}\n{lines}");
 }

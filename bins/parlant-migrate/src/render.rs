@@ -11,39 +11,21 @@ pub(crate) fn status(status: &Status) -> String {
     section(
         &mut text,
         "Tables",
-        status.tables.iter().map(|table| {
-            (
-                table.name.clone(),
-                if table.exists { "exists" } else { "missing" }.to_owned(),
-            )
-        }),
+        status
+            .tables
+            .iter()
+            .map(|table| (table.name.clone(), if table.exists { "exists" } else { "missing" }.to_owned())),
     );
     section(
         &mut text,
         "Applied",
         status.applied.iter().map(|row| {
-            let when = row.applied_on.map_or("?".to_owned(), |time| {
-                time.to_rfc3339_opts(SecondsFormat::Secs, true)
-            });
+            let when = row.applied_on.map_or("?".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
             (row.version.to_string(), when)
         }),
     );
-    section(
-        &mut text,
-        "Pending",
-        status
-            .pending
-            .iter()
-            .map(|version| (version.to_string(), String::new())),
-    );
-    section(
-        &mut text,
-        "Problems",
-        status
-            .problems
-            .iter()
-            .map(|problem| (problem.to_string(), String::new())),
-    );
+    section(&mut text, "Pending", status.pending.iter().map(|version| (version.to_string(), String::new())));
+    section(&mut text, "Problems", status.problems.iter().map(|problem| (problem.to_string(), String::new())));
     text
 }
 
@@ -52,19 +34,10 @@ pub(crate) fn plan(plan: &Plan) -> String {
     if plan.files.is_empty() {
         return "Nothing to apply.".to_owned();
     }
-    let mut text =
-        "Tried in an empty scratch database; on tables with rows it takes longer.\n".to_owned();
+    let mut text = "Tried in an empty scratch database; on tables with rows it takes longer.\n".to_owned();
     for file in &plan.files {
-        let how = if file.transaction {
-            ""
-        } else {
-            ", outside of a transaction"
-        };
-        let _ = writeln!(
-            text,
-            "\n{} ({} ms{how})",
-            file.ran.version, file.ran.duration_ms
-        );
+        let how = if file.transaction { "" } else { ", outside of a transaction" };
+        let _ = writeln!(text, "\n{} ({} ms{how})", file.ran.version, file.ran.duration_ms);
         let (existing, new): (Vec<_>, Vec<_>) = file.locks.iter().partition(|lock| lock.existed);
         for lock in existing {
             let _ = writeln!(text, "  locks    {} {}", lock.relation, lock.mode.as_sql());
@@ -116,15 +89,10 @@ fn section(text: &mut String, title: &str, lines: impl Iterator<Item = (String, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parlant_schema::{
-        Applied, LockMode, PlannedFile, Problem, Ran, RelationLock, Table, Version,
-    };
+    use parlant_schema::{Applied, LockMode, PlannedFile, Problem, Ran, RelationLock, Table, Version};
 
     fn version(version: i32, name: &str) -> Version {
-        Version {
-            version,
-            name: name.to_owned(),
-        }
+        Version { version, name: name.to_owned() }
     }
 
     #[test]
@@ -132,26 +100,14 @@ mod tests {
         let shown = Status {
             state: State::Diverged,
             applied: vec![
-                Applied {
-                    version: version(1, "agents"),
-                    applied_on: "2026-11-23T20:04:05.678901234Z".parse().ok(),
-                },
-                Applied {
-                    version: version(12, "more_agents"),
-                    applied_on: None,
-                },
+                Applied { version: version(1, "agents"), applied_on: "2026-11-23T20:04:05.678901234Z".parse().ok() },
+                Applied { version: version(12, "more_agents"), applied_on: None },
             ],
             pending: vec![version(13, "events")],
             problems: vec![Problem::Edited(version(12, "more_agents"))],
             tables: vec![
-                Table {
-                    name: "parlant_agent".to_owned(),
-                    exists: true,
-                },
-                Table {
-                    name: "parlant_event".to_owned(),
-                    exists: false,
-                },
+                Table { name: "parlant_agent".to_owned(), exists: true },
+                Table { name: "parlant_event".to_owned(), exists: false },
             ],
         };
         assert_eq!(
@@ -178,18 +134,9 @@ Problems
 
     #[test]
     fn a_plan_reads_like_this() {
-        let lock = |relation: &str, mode, existed| RelationLock {
-            relation: relation.to_owned(),
-            table: true,
-            mode,
-            existed,
-        };
-        let file = |ran, transaction, locks, warnings| PlannedFile {
-            ran,
-            transaction,
-            locks,
-            warnings,
-        };
+        let lock =
+            |relation: &str, mode, existed| RelationLock { relation: relation.to_owned(), table: true, mode, existed };
+        let file = |ran, transaction, locks, warnings| PlannedFile { ran, transaction, locks, warnings };
         let shown = Plan {
             status: Status {
                 state: State::Pending,
@@ -200,10 +147,7 @@ Problems
             },
             files: vec![
                 file(
-                    Ran {
-                        version: version(4, "notes"),
-                        duration_ms: 12,
-                    },
+                    Ran { version: version(4, "notes"), duration_ms: 12 },
                     true,
                     vec![
                         lock("parlant_agent", LockMode::AccessExclusive, true),
@@ -212,10 +156,7 @@ Problems
                     vec!["nobody can read".to_owned()],
                 ),
                 file(
-                    Ran {
-                        version: version(5, "index"),
-                        duration_ms: 3,
-                    },
+                    Ran { version: version(5, "index"), duration_ms: 3 },
                     false,
                     vec![lock("parlant_agent", LockMode::ShareUpdateExclusive, true)],
                     Vec::new(),

@@ -52,10 +52,7 @@ pub struct Ran {
 
 impl Ran {
     pub(crate) fn new(version: Version, duration: Duration) -> Self {
-        Self {
-            version,
-            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-        }
+        Self { version, duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX) }
     }
 }
 
@@ -76,9 +73,7 @@ impl Migrations {
             );
         }
         let mut client = parlant_db_pool::connect(config).await?;
-        let nothing = Report {
-            applied: Vec::new(),
-        };
+        let nothing = Report { applied: Vec::new() };
         if self.nothing_left(&client).await? {
             return Ok(nothing);
         }
@@ -89,10 +84,7 @@ impl Migrations {
         if status.pending.is_empty() {
             return Ok(nothing);
         }
-        let patience = Patience {
-            lock_timeout: options.lock_timeout,
-            total: options.patience,
-        };
+        let patience = Patience { lock_timeout: options.lock_timeout, total: options.patience };
         let session = Session::prepare(&mut client, patience, false).await?;
         let applied = session.run(self, &status.pending, Target::Latest).await?;
         Ok(Report { applied })

@@ -37,10 +37,7 @@ pub enum Error {
         waited: Duration,
     },
     /// A file's tables stayed in use through all tries; nothing of the file is left behind.
-    #[error(
-        "{migration} could not lock what it changes in {tries} tries over {waited:?}; {}",
-        in_use(holders)
-    )]
+    #[error("{migration} could not lock what it changes in {tries} tries over {waited:?}; {}", in_use(holders))]
     Blocked {
         /// The file.
         migration: Version,
@@ -68,9 +65,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The role may not make a scratch database for `plan`.
-    #[error(
-        "a plan needs a scratch database: `alter role .. createdb` for this role, or another server to make it on"
-    )]
+    #[error("a plan needs a scratch database: `alter role .. createdb` for this role, or another server to make it on")]
     NoScratch,
     /// refinery refused the set; [`Status`] should have said so before.
     #[error("refinery: {0}")]
@@ -82,10 +77,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn malformed(file: impl fmt::Display, reason: impl Into<String>) -> Self {
-        Self::Malformed {
-            file: file.to_string(),
-            reason: reason.into(),
-        }
+        Self::Malformed { file: file.to_string(), reason: reason.into() }
     }
 
     /// The state of the schema, where that is what the error is about.
@@ -134,19 +126,13 @@ impl DatabaseError {
     pub(crate) fn in_file(mut self, text: &str) -> Self {
         self.line = self.position.map(|position| {
             let before = usize::try_from(position.saturating_sub(1)).unwrap_or(usize::MAX);
-            1 + text
-                .chars()
-                .take(before)
-                .filter(|character| *character == '\n')
-                .count()
+            1 + text.chars().take(before).filter(|character| *character == '\n').count()
         });
         self
     }
 
     pub(crate) fn is(&self, states: &[SqlState]) -> bool {
-        self.sqlstate
-            .as_ref()
-            .is_some_and(|state| states.contains(state))
+        self.sqlstate.as_ref().is_some_and(|state| states.contains(state))
     }
 }
 
@@ -176,13 +162,7 @@ impl From<tokio_postgres::Error> for DatabaseError {
                 Some(source) => format!("{error}: {source}"),
                 None => error.to_string(),
             };
-            return Self {
-                sqlstate: None,
-                message,
-                hint: None,
-                position: None,
-                line: None,
-            };
+            return Self { sqlstate: None, message, hint: None, position: None, line: None };
         };
         Self {
             sqlstate: Some(said.code().clone()),

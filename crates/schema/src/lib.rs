@@ -68,9 +68,7 @@ pub async fn verify(client: &Client) -> Result<Status, Error> {
 
 /// [`Migrations::plan`] of the embedded files, on the database's own server and without an end of one's own.
 pub async fn plan(config: &Config) -> Result<Plan, Error> {
-    Migrations::embedded()
-        .plan(config, None, std::future::pending())
-        .await
+    Migrations::embedded().plan(config, None, std::future::pending()).await
 }
 
 /// [`Migrations::apply`] of the embedded files.

@@ -89,21 +89,13 @@ impl Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.application_name.is_empty() {
-            "a session without a name"
-        } else {
-            &self.application_name
-        };
+        let name = if self.application_name.is_empty() { "a session without a name" } else { &self.application_name };
         write!(f, "{name} (pid {}", self.pid)?;
         if let Some(user) = &self.user {
             write!(f, ", role {user}")?;
         }
         if let Some(since) = self.since {
-            write!(
-                f,
-                ", since {}",
-                since.to_rfc3339_opts(SecondsFormat::Secs, true)
-            )?;
+            write!(f, ", since {}", since.to_rfc3339_opts(SecondsFormat::Secs, true))?;
         }
         f.write_str(")")
     }
@@ -118,30 +110,19 @@ pub(crate) enum Turn {
 }
 
 /// Waits for this session's turn to apply `migrations`, at most `patience`.
-pub(crate) async fn wait_for_turn(
-    client: &Client,
-    migrations: &Migrations,
-    patience: Duration,
-) -> Result<Turn, Error> {
+pub(crate) async fn wait_for_turn(client: &Client, migrations: &Migrations, patience: Duration) -> Result<Turn, Error> {
     let started = Instant::now();
     let mut announced = None;
     loop {
         if query::value(client, &TRY_LOCK).await? {
             return Ok(Turn::Mine);
         }
-        let holder = query::rows(client, &HOLDER, &[])
-            .await?
-            .first()
-            .map(Holder::from_row)
-            .transpose()?;
+        let holder = query::rows(client, &HOLDER, &[]).await?.first().map(Holder::from_row).transpose()?;
         if started.elapsed() >= patience {
             if migrations.nothing_left(client).await? {
                 return Ok(Turn::NothingLeft);
             }
-            return Err(Error::Locked {
-                holder,
-                waited: started.elapsed(),
-            });
+            return Err(Error::Locked { holder, waited: started.elapsed() });
         }
         if let Some(holder) = holder
             && announced != Some(holder.pid)
@@ -159,12 +140,6 @@ pub(crate) async fn still_held(client: &impl GenericClient) -> Result<bool, toki
 }
 
 /// The sessions that hold locks on tables of `public`, the bridge's tables first.
-pub(crate) async fn holders_of_tables(
-    client: &Client,
-) -> Result<Vec<Holder>, tokio_postgres::Error> {
-    query::rows(client, &HOLDERS_OF_TABLES, &[])
-        .await?
-        .iter()
-        .map(Holder::from_row)
-        .collect()
+pub(crate) async fn holders_of_tables(client: &Client) -> Result<Vec<Holder>, tokio_postgres::Error> {
+    query::rows(client, &HOLDERS_OF_TABLES, &[]).await?.iter().map(Holder::from_row).collect()
 }

@@ -28,10 +28,7 @@ impl Migrations {
     #[must_use]
     pub fn embedded() -> Self {
         let files = embedded::migrations::runner().get_migrations().clone();
-        #[expect(
-            clippy::expect_used,
-            reason = "a test of this crate loads the same files"
-        )]
+        #[expect(clippy::expect_used, reason = "a test of this crate loads the same files")]
         Self::checked(files).expect("the embedded migrations follow migrations/README.md")
     }
 
@@ -39,9 +36,7 @@ impl Migrations {
     ///
     /// # Errors
     /// [`Error::Malformed`] names the first file that breaks a rule of `migrations/README.md`.
-    pub fn from_pairs<N: AsRef<str>, S: AsRef<str>>(
-        pairs: impl IntoIterator<Item = (N, S)>,
-    ) -> Result<Self, Error> {
+    pub fn from_pairs<N: AsRef<str>, S: AsRef<str>>(pairs: impl IntoIterator<Item = (N, S)>) -> Result<Self, Error> {
         let files = pairs
             .into_iter()
             .map(|(name, text)| {
@@ -74,19 +69,14 @@ impl Migrations {
 
     /// Whether a file of this set runs outside of a transaction.
     pub(crate) fn is_no_transaction(&self, version: &Version) -> bool {
-        let file = self
-            .files
-            .iter()
-            .find(|file| file.version() == version.version);
+        let file = self.files.iter().find(|file| file.version() == version.version);
         file.is_some_and(|file| sql::is_no_transaction(file.sql().unwrap_or_default()))
     }
 
     /// Every file's name and checksum, as `V1__first 1234567890`. The checksum is refinery's: it covers the
     /// name, the version and the whole text.
     pub fn checksums(&self) -> impl Iterator<Item = (String, u64)> {
-        self.files
-            .iter()
-            .map(|file| (file.to_string(), file.checksum()))
+        self.files.iter().map(|file| (file.to_string(), file.checksum()))
     }
 
     /// The bridge's tables that these files leave behind, each with the version that made it.
@@ -123,22 +113,13 @@ fn check(file: &refinery_core::Migration) -> Result<(), Error> {
     }
     let text = file.sql().unwrap_or_default();
     let statements = sql::statements(text);
-    let concurrent = statements
-        .iter()
-        .find_map(|statement| sql::concurrent_index(statement));
-    if let Some(word) = statements
-        .iter()
-        .find_map(|statement| sql::transaction_control(statement))
-    {
-        return malformed(format!(
-            "`{word}`: the runner begins and ends the transaction"
-        ));
+    let concurrent = statements.iter().find_map(|statement| sql::concurrent_index(statement));
+    if let Some(word) = statements.iter().find_map(|statement| sql::transaction_control(statement)) {
+        return malformed(format!("`{word}`: the runner begins and ends the transaction"));
     }
     if !sql::is_no_transaction(text) {
         return match concurrent {
-            Some(_) => malformed(
-                "CREATE INDEX CONCURRENTLY needs `-- no-transaction` as the first line".to_owned(),
-            ),
+            Some(_) => malformed("CREATE INDEX CONCURRENTLY needs `-- no-transaction` as the first line".to_owned()),
             None => Ok(()),
         };
     }
@@ -151,8 +132,7 @@ fn check(file: &refinery_core::Migration) -> Result<(), Error> {
     }
     match concurrent {
         Some(index) if index.name.is_none() || !index.if_not_exists => malformed(
-            "write CREATE INDEX CONCURRENTLY IF NOT EXISTS and a name, so that it can be run again"
-                .to_owned(),
+            "write CREATE INDEX CONCURRENTLY IF NOT EXISTS and a name, so that it can be run again".to_owned(),
         ),
         _ => Ok(()),
     }
@@ -175,9 +155,6 @@ impl fmt::Display for Version {
 
 impl From<&refinery_core::Migration> for Version {
     fn from(file: &refinery_core::Migration) -> Self {
-        Self {
-            version: file.version(),
-            name: file.name().to_owned(),
-        }
+        Self { version: file.version(), name: file.name().to_owned() }
     }
 }

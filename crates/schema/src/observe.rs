@@ -132,10 +132,7 @@ pub(crate) struct Witness {
 
 impl Witness {
     /// `client` watches what `watched` does.
-    pub(crate) async fn new(
-        client: Client,
-        watched: &Client,
-    ) -> Result<Self, tokio_postgres::Error> {
+    pub(crate) async fn new(client: Client, watched: &Client) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
             client,
             pid: query::value(watched, &OWN_PID).await?,
@@ -154,10 +151,7 @@ impl Witness {
     }
 
     /// Just before COMMIT, when every lock of the file is still held.
-    pub(crate) async fn look_inside(
-        &mut self,
-        watched: &impl GenericClient,
-    ) -> Result<(), tokio_postgres::Error> {
+    pub(crate) async fn look_inside(&mut self, watched: &impl GenericClient) -> Result<(), tokio_postgres::Error> {
         let (locks, _) = locks(watched, self.pid).await?;
         self.locks = locks;
         self.complete = true;
@@ -200,9 +194,7 @@ impl Witness {
                 break None;
             }
         };
-        self.client
-            .batch_execute("-- look_from_outside\nrollback")
-            .await?;
+        self.client.batch_execute("-- look_from_outside\nrollback").await?;
         Ok(match early {
             Some(result) => result,
             None => statement.await,
@@ -231,11 +223,7 @@ impl Witness {
             (relation.table && now.filenode != relation.filenode).then(|| relation.name.clone())
         });
         let rewritten = rewritten.collect();
-        self.seen.push(Seen {
-            locks,
-            rewritten,
-            complete: self.complete,
-        });
+        self.seen.push(Seen { locks, rewritten, complete: self.complete });
         Ok(())
     }
 }
@@ -244,11 +232,7 @@ async fn relations(client: &Client) -> Result<Relations, tokio_postgres::Error> 
     let mut relations = Relations::new();
     for row in query::rows(client, &RELATIONS, &[]).await? {
         let kind: &str = row.try_get(2)?;
-        let relation = Relation {
-            name: row.try_get(1)?,
-            table: matches!(kind, "r" | "p"),
-            filenode: row.try_get(3)?,
-        };
+        let relation = Relation { name: row.try_get(1)?, table: matches!(kind, "r" | "p"), filenode: row.try_get(3)? };
         relations.insert(row.try_get(0)?, relation);
     }
     Ok(relations)

@@ -56,10 +56,7 @@ impl Migrations {
         let status = self.status(&client).await?.applicable()?;
         drop(client);
         if status.pending.is_empty() {
-            return Ok(Plan {
-                status,
-                files: Vec::new(),
-            });
+            return Ok(Plan { status, files: Vec::new() });
         }
         let server = scratch.unwrap_or(config);
         let scratch = Scratch::create(server, chrono::Utc::now()).await?;
@@ -79,33 +76,17 @@ impl Migrations {
         let mut client = parlant_db_pool::connect(scratch).await?;
         let mut witness = Witness::new(parlant_db_pool::connect(scratch).await?, &client).await?;
         let options = ApplyOptions::default();
-        let patience = Patience {
-            lock_timeout: options.lock_timeout,
-            total: options.patience,
-        };
+        let patience = Patience { lock_timeout: options.lock_timeout, total: options.patience };
         if let Some(last) = status.applied.last() {
-            let applied: Vec<Version> = status
-                .applied
-                .iter()
-                .map(|row| row.version.clone())
-                .collect();
+            let applied: Vec<Version> = status.applied.iter().map(|row| row.version.clone()).collect();
             let session = Session::prepare(&mut client, patience, true).await?;
-            session
-                .run(self, &applied, Target::Version(last.version.version))
-                .await?;
+            session.run(self, &applied, Target::Version(last.version.version)).await?;
         }
-        let session = Session::prepare(&mut client, patience, true)
-            .await?
-            .watched_by(&mut witness);
+        let session = Session::prepare(&mut client, patience, true).await?.watched_by(&mut witness);
         let ran = session.run(self, &status.pending, Target::Latest).await?;
         let planned = ran.into_iter().zip(witness.seen).map(|(ran, seen)| {
             let transaction = !self.is_no_transaction(&ran.version);
-            PlannedFile {
-                warnings: warnings(&seen),
-                ran,
-                transaction,
-                locks: seen.locks,
-            }
+            PlannedFile { warnings: warnings(&seen), ran, transaction, locks: seen.locks }
         });
         Ok(planned.collect())
     }
@@ -117,26 +98,16 @@ fn warnings(seen: &Seen) -> Vec<String> {
     for lock in seen.locks.iter().filter(|lock| lock.existed && lock.table) {
         let what = match lock.mode {
             LockMode::AccessExclusive => "nobody can read or write",
-            LockMode::Share | LockMode::ShareRowExclusive | LockMode::Exclusive => {
-                "nobody can write"
-            }
+            LockMode::Share | LockMode::ShareRowExclusive | LockMode::Exclusive => "nobody can write",
             _ => continue,
         };
-        warnings.push(format!(
-            "{what} {} until the file is done ({})",
-            lock.relation,
-            lock.mode.as_sql()
-        ));
+        warnings.push(format!("{what} {} until the file is done ({})", lock.relation, lock.mode.as_sql()));
     }
     for relation in &seen.rewritten {
-        warnings.push(format!(
-            "every row of {relation} is written again: time and disk grow with its size"
-        ));
+        warnings.push(format!("every row of {relation} is written again: time and disk grow with its size"));
     }
     if !seen.complete {
-        warnings.push(
-            "it never had to wait for a writer, so its locks may not all have been seen".to_owned(),
-        );
+        warnings.push("it never had to wait for a writer, so its locks may not all have been seen".to_owned());
     }
     warnings
 }

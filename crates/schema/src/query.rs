@@ -7,11 +7,7 @@ pub(crate) async fn rows(
     query: &'static Query,
     values: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let typed: Vec<(&(dyn ToSql + Sync), Type)> = values
-        .iter()
-        .copied()
-        .zip(query.types.iter().cloned())
-        .collect();
+    let typed: Vec<(&(dyn ToSql + Sync), Type)> = values.iter().copied().zip(query.types.iter().cloned()).collect();
     client.query_typed(query.sql, &typed).await
 }
 

@@ -88,18 +88,8 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
             )
             .await?;
         // A killed run would otherwise keep its lock until its statement ends. Not every platform's server can look.
-        let _ = client
-            .batch_execute("-- prepare_session\nset client_connection_check_interval to '1s'")
-            .await;
-        Ok(Self {
-            client,
-            patience,
-            scratch,
-            witness: None,
-            queue: VecDeque::new(),
-            ran: Vec::new(),
-            problem: None,
-        })
+        let _ = client.batch_execute("-- prepare_session\nset client_connection_check_interval to '1s'").await;
+        Ok(Self { client, patience, scratch, witness: None, queue: VecDeque::new(), ran: Vec::new(), problem: None })
     }
 
     /// Lets a second session see which locks each file takes.
@@ -120,10 +110,7 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
         runner.set_migration_table_name("public.parlant_migrations");
         match runner.run_async(&mut self).await {
             Ok(_) => Ok(self.ran),
-            Err(other) => Err(self
-                .problem
-                .take()
-                .unwrap_or_else(|| Error::Refinery(other.to_string()))),
+            Err(other) => Err(self.problem.take().unwrap_or_else(|| Error::Refinery(other.to_string()))),
         }
     }
 
@@ -136,9 +123,7 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
             return Ok(self.client.batch_execute(text).await?);
         }
         let Some(file) = self.queue.pop_front() else {
-            return Err(Error::Refinery(
-                "it runs a file that was not pending".to_owned(),
-            ));
+            return Err(Error::Refinery("it runs a file that was not pending".to_owned()));
         };
         let verb = if self.scratch { "Trying" } else { "Applying" };
         tracing::info!("{verb} {file}");
@@ -161,9 +146,7 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
     async fn lock_timeout(&self, limit: Duration) -> Result<(), tokio_postgres::Error> {
         // At least 1: 0 would mean without limit.
         let limit = limit.as_millis().max(1);
-        self.client
-            .batch_execute(&format!("-- lock_timeout\nset lock_timeout to {limit}"))
-            .await
+        self.client.batch_execute(&format!("-- lock_timeout\nset lock_timeout to {limit}")).await
     }
 
     /// A file and its history row, both or neither.
@@ -179,16 +162,10 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
                     let holders = lock::holders_of_tables(self.client).await?;
                     let waited = started.elapsed();
                     if waited + pause >= self.patience.total {
-                        return Err(Error::Blocked {
-                            migration: file.clone(),
-                            tries,
-                            waited,
-                            holders,
-                        });
+                        return Err(Error::Blocked { migration: file.clone(), tries, waited, holders });
                     }
                     let holder = holders.first().map(ToString::to_string);
-                    let holder =
-                        holder.map_or(String::new(), |name| format!("{name} is in the way; "));
+                    let holder = holder.map_or(String::new(), |name| format!("{name} is in the way; "));
                     tracing::warn!("{file}, try {tries}: {cause}; {holder}again in {pause:?}");
                 }
                 done => return done,
@@ -205,38 +182,24 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
             hold_lock(&transaction, file).await?;
         }
         for query in queries {
-            transaction
-                .batch_execute(query)
-                .await
-                .map_err(|error| failed(file, error, query))?;
+            transaction.batch_execute(query).await.map_err(|error| failed(file, error, query))?;
         }
         if let Some(witness) = &mut self.witness {
             witness.look_inside(&transaction).await?;
         }
-        transaction
-            .commit()
-            .await
-            .map_err(|error| failed(file, error, ""))
+        transaction.commit().await.map_err(|error| failed(file, error, ""))
     }
 
     /// The one statement of a `-- no-transaction` file, then its history row. Killed in between, the statement
     /// runs again.
-    async fn without_transaction(
-        &mut self,
-        text: &str,
-        row: &[&str],
-        file: &Version,
-    ) -> Result<(), Error> {
+    async fn without_transaction(&mut self, text: &str, row: &[&str], file: &Version) -> Result<(), Error> {
         let started = Instant::now();
         if !self.scratch {
             hold_lock(&*self.client, file).await?;
         }
         self.lock_timeout(self.patience.total).await?;
         let statements = sql::statements(text);
-        let index = statements
-            .first()
-            .and_then(|one| sql::concurrent_index(one))
-            .and_then(|index| index.name);
+        let index = statements.first().and_then(|one| sql::concurrent_index(one)).and_then(|index| index.name);
         let mut ran = match &index {
             Some(index) => self.drop_if_invalid(index).await,
             None => Ok(()),
@@ -265,16 +228,10 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
                     holders: lock::holders_of_tables(self.client).await?,
                 });
             }
-            return Err(Error::Failed {
-                migration: file.clone(),
-                cause: Box::new(cause),
-            });
+            return Err(Error::Failed { migration: file.clone(), cause: Box::new(cause) });
         }
         for query in row {
-            self.client
-                .batch_execute(query)
-                .await
-                .map_err(|error| failed(file, error, query))?;
+            self.client.batch_execute(query).await.map_err(|error| failed(file, error, query))?;
         }
         Ok(())
     }
@@ -286,9 +243,7 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
             tracing::warn!("Dropping the INVALID index {index} that an unfinished run left behind");
             let quoted = index.replace('"', "\"\"");
             self.client
-                .batch_execute(&format!(
-                    "-- drop_if_invalid\ndrop index concurrently if exists public.\"{quoted}\""
-                ))
+                .batch_execute(&format!("-- drop_if_invalid\ndrop index concurrently if exists public.\"{quoted}\""))
                 .await?;
         }
         Ok(())
@@ -296,18 +251,12 @@ set search_path to public; set statement_timeout to 0; set idle_in_transaction_s
 }
 
 fn failed(file: &Version, error: tokio_postgres::Error, text: &str) -> Error {
-    Error::Failed {
-        migration: file.clone(),
-        cause: Box::new(DatabaseError::from(error).in_file(text)),
-    }
+    Error::Failed { migration: file.clone(), cause: Box::new(DatabaseError::from(error).in_file(text)) }
 }
 
 /// Whether somebody else was in the way, so that another try may succeed.
 fn is_conflict(cause: &DatabaseError) -> bool {
-    cause.is(&[
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-    ])
+    cause.is(&[SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED])
 }
 
 /// Refuses to go on without the migration lock.
@@ -330,10 +279,7 @@ pub(crate) struct Halt;
 impl AsyncTransaction for Session<'_> {
     type Error = Halt;
 
-    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
-        &'a mut self,
-        queries: T,
-    ) -> Result<usize, Halt> {
+    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(&'a mut self, queries: T) -> Result<usize, Halt> {
         let queries: Vec<&str> = queries.collect();
         match self.step(&queries).await {
             Ok(()) => Ok(queries.len()),
@@ -346,24 +292,16 @@ impl AsyncTransaction for Session<'_> {
 }
 
 impl AsyncQuery<Vec<refinery_core::Migration>> for Session<'_> {
-    async fn query<'a>(
-        &'a mut self,
-        query: &'a str,
-    ) -> Result<Vec<refinery_core::Migration>, Halt> {
-        AsyncQuery::query(self.client, query)
-            .await
-            .map_err(|problem| {
-                self.problem = Some(problem.into());
-                Halt
-            })
+    async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<refinery_core::Migration>, Halt> {
+        AsyncQuery::query(self.client, query).await.map_err(|problem| {
+            self.problem = Some(problem.into());
+            Halt
+        })
     }
 }
 
 impl AsyncMigrate for Session<'_> {
     fn assert_migrations_table_query(name: &str) -> String {
-        format!(
-            "{};\n{REVOKE_WRITES}",
-            <Client as AsyncMigrate>::assert_migrations_table_query(name)
-        )
+        format!("{};\n{REVOKE_WRITES}", <Client as AsyncMigrate>::assert_migrations_table_query(name))
     }
 }

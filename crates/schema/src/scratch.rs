@@ -39,31 +39,22 @@ impl Scratch {
             if is_leftover(&leftover, now)
                 && let Err(problem) = drop_database(&server, &leftover).await
             {
-                tracing::warn!(
-                    "The leftover database {leftover} stays: {}",
-                    DatabaseError::from(problem)
-                );
+                tracing::warn!("The leftover database {leftover} stays: {}", DatabaseError::from(problem));
             }
         }
         let name = format!("{NAME}{}", Uuid::now_v7().simple());
-        server
-            .batch_execute(&format!(
-                "-- create_scratch\ncreate database {name} template template0"
-            ))
-            .await
-            .map_err(|problem| match problem.code() {
+        server.batch_execute(&format!("-- create_scratch\ncreate database {name} template template0")).await.map_err(
+            |problem| match problem.code() {
                 Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Error::NoScratch,
                 _ => problem.into(),
-            })?;
+            },
+        )?;
         Ok(Self { server, name })
     }
 
     /// The same connection settings, in the scratch database.
     pub(crate) fn config(&self, config: &Config) -> Config {
-        Config {
-            url: in_database(config.url.expose_secret(), &self.name),
-            ..config.clone()
-        }
+        Config { url: in_database(config.url.expose_secret(), &self.name), ..config.clone() }
     }
 
     /// Ends every session in it and drops it.
@@ -73,11 +64,7 @@ impl Scratch {
 }
 
 async fn drop_database(server: &Client, name: &str) -> Result<(), tokio_postgres::Error> {
-    server
-        .batch_execute(&format!(
-            "-- drop_scratch\ndrop database if exists \"{name}\" with (force)"
-        ))
-        .await
+    server.batch_execute(&format!("-- drop_scratch\ndrop database if exists \"{name}\" with (force)")).await
 }
 
 /// The name carries its birth: a `UUIDv7` begins with the time. Anything else that has the prefix is not ours.
@@ -97,10 +84,7 @@ fn in_database(url: &str, name: &str) -> Secret {
         None => " ",
         Some((_, rest)) => {
             // A password may have a `?` of its own; credentials end with the first `@` before any `/`.
-            let place = rest
-                .find(['@', '/'])
-                .and_then(|at| rest.get(at..))
-                .unwrap_or(rest);
+            let place = rest.find(['@', '/']).and_then(|at| rest.get(at..)).unwrap_or(rest);
             if place.contains('?') { "&" } else { "?" }
         }
     };
@@ -119,18 +103,9 @@ mod tests {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         assert!(is_leftover(&ours, at("2024-01-01T01:00:02Z")));
         assert!(!is_leftover(&ours, at("2024-01-01T00:59:58Z")));
-        assert!(
-            !is_leftover(&ours, at("2023-12-31T00:00:00Z")),
-            "a clock that went back"
-        );
-        assert!(!is_leftover(
-            &name("of_somebody"),
-            at("2030-01-01T00:00:00Z")
-        ));
-        assert!(!is_leftover(
-            &name(&Uuid::nil().simple().to_string()),
-            at("2030-01-01T00:00:00Z")
-        ));
+        assert!(!is_leftover(&ours, at("2023-12-31T00:00:00Z")), "a clock that went back");
+        assert!(!is_leftover(&name("of_somebody"), at("2030-01-01T00:00:00Z")));
+        assert!(!is_leftover(&name(&Uuid::nil().simple().to_string()), at("2030-01-01T00:00:00Z")));
     }
 
     #[test]

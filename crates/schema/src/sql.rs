@@ -20,9 +20,7 @@ const NO_TRANSACTION: &str = "-- no-transaction";
 
 /// Whether a migration asks to run outside of a transaction.
 pub(crate) fn is_no_transaction(sql: &str) -> bool {
-    sql.lines()
-        .next()
-        .is_some_and(|line| line.trim_end() == NO_TRANSACTION)
+    sql.lines().next().is_some_and(|line| line.trim_end() == NO_TRANSACTION)
 }
 
 /// An index that a statement makes with `CREATE INDEX CONCURRENTLY`.
@@ -47,10 +45,7 @@ pub(crate) fn concurrent_index(statement: &[Token]) -> Option<ConcurrentIndex> {
         Some(Token::Word(word)) if word != "on" => Some(word.clone()),
         _ => None,
     };
-    Some(ConcurrentIndex {
-        name,
-        if_not_exists,
-    })
+    Some(ConcurrentIndex { name, if_not_exists })
 }
 
 /// A table that comes or goes.
@@ -94,9 +89,7 @@ pub(crate) fn table_change(statement: &[Token]) -> Option<TableChange> {
 
 /// The statement that would end or start a transaction under the runner's feet.
 pub(crate) fn transaction_control(statement: &[Token]) -> Option<&str> {
-    const WORDS: [&str; 7] = [
-        "begin", "start", "commit", "end", "rollback", "abort", "prepare",
-    ];
+    const WORDS: [&str; 7] = ["begin", "start", "commit", "end", "rollback", "abort", "prepare"];
     match statement.first() {
         Some(Token::Word(word)) => WORDS.into_iter().find(|control| control == word),
         _ => None,
@@ -105,22 +98,15 @@ pub(crate) fn transaction_control(statement: &[Token]) -> Option<&str> {
 
 fn after<'a>(tokens: &'a [Token], words: &[&str]) -> Option<&'a [Token]> {
     let (head, rest) = tokens.split_at_checked(words.len())?;
-    head.iter()
-        .zip(words)
-        .all(|(token, word)| token.is(word))
-        .then_some(rest)
+    head.iter().zip(words).all(|(token, word)| token.is(word)).then_some(rest)
 }
 
 /// A table's name without its schema, and what follows it.
 fn table_name(tokens: &[Token]) -> Option<(String, &[Token])> {
     match tokens {
-        [
-            Token::Word(_),
-            Token::Sign('.'),
-            Token::Word(name),
-            rest @ ..,
-        ]
-        | [Token::Word(name), rest @ ..] => Some((name.clone(), rest)),
+        [Token::Word(_), Token::Sign('.'), Token::Word(name), rest @ ..] | [Token::Word(name), rest @ ..] => {
+            Some((name.clone(), rest))
+        }
         _ => None,
     }
 }
@@ -163,10 +149,7 @@ fn next_token(mut text: &str) -> Option<(Token, &str)> {
             text = skip_block_comment(text);
         } else if let Some(string) = text.strip_prefix('\'') {
             text = skip_quoted(string, '\'', false);
-        } else if let Some(string) = text
-            .strip_prefix(['e', 'E'])
-            .and_then(|rest| rest.strip_prefix('\''))
-        {
+        } else if let Some(string) = text.strip_prefix(['e', 'E']).and_then(|rest| rest.strip_prefix('\'')) {
             text = skip_quoted(string, '\'', true);
         } else if let Some(rest) = skip_dollar_quoted(text) {
             text = rest;
@@ -176,9 +159,7 @@ fn next_token(mut text: &str) -> Option<(Token, &str)> {
             let inner = inner.strip_suffix('"').unwrap_or(inner);
             return Some((Token::Word(inner.replace("\"\"", "\"")), rest));
         } else if first.is_alphanumeric() || first == '_' {
-            let end = text
-                .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
-                .unwrap_or(text.len());
+            let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(text.len());
             let (word, rest) = text.split_at(end);
             return Some((Token::Word(word.to_lowercase()), rest));
         } else {
@@ -196,11 +177,7 @@ fn skip_block_comment(text: &str) -> &str {
             return "";
         };
         let (mark, further) = rest.split_at(at).1.split_at(2);
-        depth = if mark == "/*" {
-            depth + 1
-        } else {
-            depth.saturating_sub(1)
-        };
+        depth = if mark == "/*" { depth + 1 } else { depth.saturating_sub(1) };
         rest = further;
         if depth == 0 {
             return rest;
@@ -224,9 +201,7 @@ fn skip_quoted(text: &str, quote: char, backslashes: bool) -> &str {
 /// What follows `$tag$ .. $tag$`, if the text begins with that.
 fn skip_dollar_quoted(text: &str) -> Option<&str> {
     let (tag, _) = text.strip_prefix('$')?.split_once('$')?;
-    if tag.starts_with(|c: char| c.is_ascii_digit())
-        || !tag.chars().all(|c| c.is_alphanumeric() || c == '_')
-    {
+    if tag.starts_with(|c: char| c.is_ascii_digit()) || !tag.chars().all(|c| c.is_alphanumeric() || c == '_') {
         return None;
     }
     let (mark, body) = text.split_at(tag.len() + 2);
@@ -238,10 +213,7 @@ mod tests {
     use super::*;
 
     fn made(sql: &str) -> Vec<TableChange> {
-        statements(sql)
-            .iter()
-            .filter_map(|statement| table_change(statement))
-            .collect()
+        statements(sql).iter().filter_map(|statement| table_change(statement)).collect()
     }
 
     #[test]
@@ -265,10 +237,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_postgres_reads_them() {
-        assert_eq!(
-            made("CREATE TABLE Parlant_A (x int)"),
-            [TableChange::Made("parlant_a".into())]
-        );
+        assert_eq!(made("CREATE TABLE Parlant_A (x int)"), [TableChange::Made("parlant_a".into())]);
         assert_eq!(
             made("create unlogged table if not exists public.\"Parlant_B\" ()"),
             [TableChange::Made("Parlant_B".into())]
@@ -281,29 +250,21 @@ mod tests {
             made("alter table if exists only public.a rename to b"),
             [TableChange::Renamed("a".into(), "b".into())]
         );
-        assert!(made("alter table a rename column b to c; create temp table x (); create view v as select 1").is_empty());
+        assert!(
+            made("alter table a rename column b to c; create temp table x (); create view v as select 1").is_empty()
+        );
     }
 
     #[test]
     fn a_concurrent_index_is_told_from_other_statements() {
-        let read = |sql: &str| {
-            statements(sql)
-                .first()
-                .and_then(|statement| concurrent_index(statement))
-        };
+        let read = |sql: &str| statements(sql).first().and_then(|statement| concurrent_index(statement));
         assert_eq!(
             read("create unique index concurrently if not exists i on t (a)"),
-            Some(ConcurrentIndex {
-                name: Some("i".into()),
-                if_not_exists: true
-            })
+            Some(ConcurrentIndex { name: Some("i".into()), if_not_exists: true })
         );
         assert_eq!(
             read("create index concurrently on t (a)"),
-            Some(ConcurrentIndex {
-                name: None,
-                if_not_exists: false
-            })
+            Some(ConcurrentIndex { name: None, if_not_exists: false })
         );
         assert_eq!(read("create index i on t (a)"), None);
     }

@@ -26,8 +26,7 @@ select version, name, applied_on, checksum from public.parlant_migrations order 
 
 static TABLES: Query = Query {
     name: "tables",
-    sql:
-        "-- tables
+    sql: "-- tables
 select c.relname::text
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -105,20 +104,13 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Edited(version) => write!(
-                f,
-                "{version} was applied with another text or name than this program has"
-            ),
+            Self::Edited(version) => write!(f, "{version} was applied with another text or name than this program has"),
             Self::Missing(version) => write!(f, "{version} was applied and is not in this program"),
             Self::Newer(version) => write!(f, "{version} was applied by a newer program"),
-            Self::OutOfOrder(version) => write!(
-                f,
-                "{version} was added below a version that is already applied"
-            ),
-            Self::TableGone { name } => write!(
-                f,
-                "table {name} is gone although the migration that makes it is applied"
-            ),
+            Self::OutOfOrder(version) => write!(f, "{version} was added below a version that is already applied"),
+            Self::TableGone { name } => {
+                write!(f, "table {name} is gone although the migration that makes it is applied")
+            }
         }
     }
 }
@@ -127,13 +119,7 @@ impl Status {
     /// One sentence for an error or a log line.
     #[must_use]
     pub fn summary(&self) -> String {
-        let problems = || {
-            self.problems
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("; ")
-        };
+        let problems = || self.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         match self.state {
             State::UpToDate => "the schema is up to date".to_owned(),
             State::Pending => {
@@ -160,28 +146,16 @@ impl Migrations {
         let mut history = Vec::new();
         if query::value(client, &HISTORY_EXISTS).await? {
             for row in query::rows(client, &APPLIED, &[]).await? {
-                let version = Version {
-                    version: row.try_get(0)?,
-                    name: row.try_get(1)?,
-                };
+                let version = Version { version: row.try_get(0)?, name: row.try_get(1)? };
                 let applied_on = row.try_get::<_, &str>(2)?.parse().ok();
                 let checksum = row.try_get::<_, &str>(3)?.parse().ok();
-                history.push((
-                    Applied {
-                        version,
-                        applied_on,
-                    },
-                    checksum,
-                ));
+                history.push((Applied { version, applied_on }, checksum));
             }
         }
         // Read after the history: a file and its row are committed together, so a run that ends meanwhile
         // can only add tables that the history does not yet promise.
         let tables = query::rows(client, &TABLES, &[]).await?;
-        let tables = tables
-            .iter()
-            .map(|row| row.try_get(0))
-            .collect::<Result<_, _>>()?;
+        let tables = tables.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         Ok(self.compare(history, &tables))
     }
 
@@ -201,11 +175,7 @@ impl Migrations {
     /// names of the `parlant_` tables, against the files.
     fn compare(&self, history: Vec<(Applied, Option<u64>)>, tables: &BTreeSet<String>) -> Status {
         let mut problems = Vec::new();
-        let files: BTreeMap<i32, _> = self
-            .files()
-            .iter()
-            .map(|file| (file.version(), file))
-            .collect();
+        let files: BTreeMap<i32, _> = self.files().iter().map(|file| (file.version(), file)).collect();
         let newest = files.keys().next_back().copied().unwrap_or(i32::MIN);
         for (applied, checksum) in &history {
             let version = applied.version.clone();
@@ -222,15 +192,9 @@ impl Migrations {
                 Some(_) => {}
             }
         }
-        let done: BTreeSet<i32> = history
-            .iter()
-            .map(|(applied, _)| applied.version.version)
-            .collect();
+        let done: BTreeSet<i32> = history.iter().map(|(applied, _)| applied.version.version).collect();
         let mut pending = Vec::new();
-        for file in files
-            .values()
-            .filter(|file| !done.contains(&file.version()))
-        {
+        for file in files.values().filter(|file| !done.contains(&file.version())) {
             if done.last().is_some_and(|last| file.version() < *last) {
                 problems.push(Problem::OutOfOrder((*file).into()));
             } else {
@@ -239,9 +203,7 @@ impl Migrations {
         }
         let mut expected = self.tables();
         // An older program does not know what a newer one has dropped or renamed.
-        let newer = problems
-            .iter()
-            .any(|problem| matches!(problem, Problem::Newer(_)));
+        let newer = problems.iter().any(|problem| matches!(problem, Problem::Newer(_)));
         for (name, version) in &expected {
             if !newer && done.contains(version) && !tables.contains(name) {
                 problems.push(Problem::TableGone { name: name.clone() });
@@ -252,24 +214,13 @@ impl Migrations {
             state: match problems.as_slice() {
                 [] if pending.is_empty() => State::UpToDate,
                 [] => State::Pending,
-                all if all
-                    .iter()
-                    .all(|problem| matches!(problem, Problem::Newer(_))) =>
-                {
-                    State::Newer
-                }
+                all if all.iter().all(|problem| matches!(problem, Problem::Newer(_))) => State::Newer,
                 _ => State::Diverged,
             },
             applied: history.into_iter().map(|(applied, _)| applied).collect(),
             pending,
             problems,
-            tables: expected
-                .into_keys()
-                .map(|name| Table {
-                    exists: tables.contains(&name),
-                    name,
-                })
-                .collect(),
+            tables: expected.into_keys().map(|name| Table { exists: tables.contains(&name), name }).collect(),
         }
     }
 }

@@ -23,17 +23,9 @@ async fn sixteen_applies_at_once_end_well_or_locked_in_each_of_twenty_rounds() {
         for one in &ended {
             assert!(matches!(one.code, 0 | 4), "round {round}: {one:?}");
         }
-        let applied = ended
-            .iter()
-            .filter(|one| one.out.starts_with("Applied "))
-            .count();
-        assert_eq!(
-            applied, 1,
-            "round {round}: one program does the work: {ended:?}"
-        );
-        let status = parlant_schema::verify(&database.superuser().await)
-            .await
-            .unwrap();
+        let applied = ended.iter().filter(|one| one.out.starts_with("Applied ")).count();
+        assert_eq!(applied, 1, "round {round}: one program does the work: {ended:?}");
+        let status = parlant_schema::verify(&database.superuser().await).await.unwrap();
         assert_eq!(status.state, State::UpToDate);
     }
 }
@@ -46,25 +38,12 @@ async fn a_killed_apply_is_continued_by_the_next() {
     // A table of the same name that is not committed yet stops the program in the middle of its files.
     let last = names.pending.last().unwrap().clone();
     let blocker = database.superuser().await;
-    blocker
-        .batch_execute("begin; create table parlant_event (x int)")
-        .await
-        .unwrap();
-    let mut doomed = program(
-        &database.migrator_url(),
-        &["apply", "--lock-timeout", "10m"],
-    )
-    .spawn()
-    .unwrap();
+    blocker.batch_execute("begin; create table parlant_event (x int)").await.unwrap();
+    let mut doomed = program(&database.migrator_url(), &["apply", "--lock-timeout", "10m"]).spawn().unwrap();
     let stuck = "select exists (select from pg_stat_activity where datname = current_database()
         and application_name = 'parlant-migrate' and wait_event_type = 'Lock')";
     let deadline = Instant::now() + Duration::from_secs(30);
-    while !client
-        .query_one(stuck, &[])
-        .await
-        .unwrap()
-        .get::<_, bool>(0)
-    {
+    while !client.query_one(stuck, &[]).await.unwrap().get::<_, bool>(0) {
         assert!(Instant::now() < deadline, "it never got stuck");
         sleep(Duration::from_millis(10)).await;
     }
@@ -88,10 +67,7 @@ async fn a_plan_that_is_interrupted_drops_its_database() {
     let proxy = ChaosProxy::start(database.address()).await;
     proxy.delay(Duration::from_millis(100));
     let near = format!("{}?application_name=slow-plan", database.superuser_url());
-    let far = near.replace(
-        &database.address().to_string(),
-        &proxy.address().to_string(),
-    );
+    let far = near.replace(&database.address().to_string(), &proxy.address().to_string());
     let planning = program(&far, &["plan"]).spawn().unwrap();
     let inside = "select datname::text from pg_stat_activity
         where application_name = 'slow-plan' and datname like 'parlant\\_plan\\_%'";
@@ -104,18 +80,11 @@ async fn a_plan_that_is_interrupted_drops_its_database() {
         sleep(Duration::from_millis(1)).await;
     };
     let pid = planning.id().unwrap().to_string();
-    Command::new("kill")
-        .args(["-TERM", &pid])
-        .status()
-        .await
-        .unwrap();
+    Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
     let ended = planning.wait_with_output().await.unwrap();
     assert_eq!(ended.status.code(), Some(1));
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(said.contains("interrupted"), "{said}");
-    let left = client
-        .query("select from pg_database where datname = $1", &[&scratch])
-        .await
-        .unwrap();
+    let left = client.query("select from pg_database where datname = $1", &[&scratch]).await.unwrap();
     assert!(left.is_empty());
 }

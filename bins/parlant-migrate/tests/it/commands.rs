@@ -12,25 +12,11 @@ async fn a_database_goes_from_pending_to_up_to_date() {
 
     let status = run(&url, &["status"]).await;
     assert_eq!((status.code, status.err.as_str()), (2, ""), "{status:?}");
-    assert!(
-        status
-            .out
-            .starts_with("Schema status: pending\n\nTables\n  parlant_agent "),
-        "{}",
-        status.out
-    );
-    assert!(
-        status.out.contains("  parlant_migrations  missing\n"),
-        "{}",
-        status.out
-    );
+    assert!(status.out.starts_with("Schema status: pending\n\nTables\n  parlant_agent "), "{}", status.out);
+    assert!(status.out.contains("  parlant_migrations  missing\n"), "{}", status.out);
     let verify = run(&url, &["verify"]).await;
     assert_eq!((verify.code, verify.out.as_str()), (2, ""), "{verify:?}");
-    assert!(
-        verify.err.contains("the schema is behind: V1__"),
-        "{}",
-        verify.err
-    );
+    assert!(verify.err.contains("the schema is behind: V1__"), "{}", verify.err);
 
     let apply = run(&url, &["apply", "--json"]).await;
     assert_eq!(apply.code, 0, "{apply:?}");
@@ -40,24 +26,12 @@ async fn a_database_goes_from_pending_to_up_to_date() {
     assert!(apply.err.contains("Applying V1__"), "{}", apply.err);
 
     let again = run(&url, &["apply"]).await;
-    assert_eq!(
-        (again.code, again.out.as_str(), again.err.as_str()),
-        (0, "Nothing to apply.\n", "")
-    );
+    assert_eq!((again.code, again.out.as_str(), again.err.as_str()), (0, "Nothing to apply.\n", ""));
     let verify = run(&url, &["verify"]).await;
-    assert_eq!(
-        (verify.code, verify.out.as_str()),
-        (0, "the schema is up to date\n")
-    );
+    assert_eq!((verify.code, verify.out.as_str()), (0, "the schema is up to date\n"));
     let status: Value = serde_json::from_str(&run(&url, &["--json", "status"]).await.out).unwrap();
     assert_eq!(status["state"], "up_to_date");
-    assert!(
-        status["tables"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|table| table["exists"] == true)
-    );
+    assert!(status["tables"].as_array().unwrap().iter().all(|table| table["exists"] == true));
 }
 
 #[tokio::test]
@@ -65,20 +39,13 @@ async fn a_plan_names_what_it_creates_and_needs_a_place_to_try_it() {
     let database = empty_database().await;
     let plan = run(&database.superuser_url(), &["plan"]).await;
     assert_eq!(plan.code, 2, "{plan:?}");
-    assert!(
-        plan.out.contains("V1__") && plan.out.contains("  creates  parlant_agent\n"),
-        "{}",
-        plan.out
-    );
+    assert!(plan.out.contains("V1__") && plan.out.contains("  creates  parlant_agent\n"), "{}", plan.out);
 
     let mut command = program(&database.migrator_url(), &["plan"]);
     let refused = end(program(&database.migrator_url(), &["plan"])).await;
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("createdb"), "{}", refused.err);
-    command.env(
-        "MIGRATE_SCRATCH_URL",
-        empty_database().await.superuser_url(),
-    );
+    command.env("MIGRATE_SCRATCH_URL", empty_database().await.superuser_url());
     let planned = end(command).await;
     assert_eq!(planned.code, 2, "{planned:?}");
 }
@@ -91,30 +58,24 @@ async fn a_database_that_is_not_what_the_files_say_is_refused_with_3() {
     assert_eq!(run(&url, &["apply"]).await.code, 0);
 
     client
-        .batch_execute(
-            "insert into parlant_migrations values (9999, 'later', '2026-01-01T00:00:00Z', '1')",
-        )
+        .batch_execute("insert into parlant_migrations values (9999, 'later', '2026-01-01T00:00:00Z', '1')")
         .await
         .unwrap();
     for command in ["status", "verify", "apply", "plan"] {
         let ended = run(&url, &[command]).await;
         assert_eq!(ended.code, 3, "{command}: {ended:?}");
-        assert!(
-            format!("{}{}", ended.out, ended.err)
-                .contains("V9999__later was applied by a newer program")
-        );
+        assert!(format!("{}{}", ended.out, ended.err).contains("V9999__later was applied by a newer program"));
     }
     client
-        .batch_execute("delete from parlant_migrations where version = 9999; update parlant_migrations set checksum = '1'")
+        .batch_execute(
+            "delete from parlant_migrations where version = 9999; update parlant_migrations set checksum = '1'",
+        )
         .await
         .unwrap();
     let verify = run(&url, &["verify", "--json"]).await;
     assert_eq!(verify.code, 3, "{verify:?}");
     let status: Value = serde_json::from_str(&verify.out).unwrap();
-    assert_eq!(
-        (&status["state"], &status["problems"][0]["problem"]),
-        (&"diverged".into(), &"edited".into())
-    );
+    assert_eq!((&status["state"], &status["problems"][0]["problem"]), (&"diverged".into(), &"edited".into()));
 }
 
 #[tokio::test]
@@ -133,23 +94,14 @@ async fn a_lock_that_stays_ends_with_4_and_the_holder_s_name() {
 #[tokio::test]
 async fn bad_usage_bad_settings_and_a_dead_database_say_what_is_wrong() {
     let dead = "postgres://me:hunter2@127.0.0.1:1/sim";
-    for arguments in [
-        &["migrate"][..],
-        &[],
-        &["apply", "--lock-wait", "soon"],
-        &["status", "extra"],
-    ] {
+    for arguments in [&["migrate"][..], &[], &["apply", "--lock-wait", "soon"], &["status", "extra"]] {
         assert_eq!(run(dead, arguments).await.code, 64, "{arguments:?}");
     }
     let mut command = program(dead, &["status"]);
     command.env_remove("DATABASE_URL").env("LOG_FORMAT", "loud");
     let ended = end(command).await;
     assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
-    assert!(
-        ended.err.contains("DATABASE_URL: ") && ended.err.contains("LOG_FORMAT: "),
-        "{}",
-        ended.err
-    );
+    assert!(ended.err.contains("DATABASE_URL: ") && ended.err.contains("LOG_FORMAT: "), "{}", ended.err);
 
     for command in ["status", "plan", "apply", "verify"] {
         let ended = run(dead, &[command]).await;
@@ -163,23 +115,10 @@ async fn bad_usage_bad_settings_and_a_dead_database_say_what_is_wrong() {
 async fn help_and_version_are_data() {
     let help = run("", &["--help"]).await;
     assert_eq!((help.code, help.err.as_str()), (0, ""));
-    for expected in [
-        "status",
-        "plan",
-        "apply",
-        "verify",
-        "Examples:",
-        "Exit codes:",
-    ] {
+    for expected in ["status", "plan", "apply", "verify", "Examples:", "Exit codes:"] {
         assert!(help.out.contains(expected), "{}", help.out);
     }
     let version = run("", &["--version"]).await;
     assert_eq!(version.code, 0);
-    assert!(
-        version
-            .out
-            .starts_with(concat!("parlant-migrate ", env!("CARGO_PKG_VERSION"))),
-        "{}",
-        version.out
-    );
+    assert!(version.out.starts_with(concat!("parlant-migrate ", env!("CARGO_PKG_VERSION"))), "{}", version.out);
 }

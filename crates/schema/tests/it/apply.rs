@@ -12,18 +12,9 @@ const SECOND: (&str, &str) = ("V2__second", "create table parlant_b (x int)");
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_runs_at_once_all_succeed_even_with_a_concurrent_index() {
     let files = set([
-        (
-            "V1__first",
-            "create table parlant_a (x int); insert into parlant_a select generate_series(1, 100)",
-        ),
-        (
-            "V2__index",
-            "-- no-transaction\ncreate index concurrently if not exists parlant_a_x on parlant_a (x)",
-        ),
-        (
-            "V3__third",
-            "alter table parlant_a add column y int not null default 0",
-        ),
+        ("V1__first", "create table parlant_a (x int); insert into parlant_a select generate_series(1, 100)"),
+        ("V2__index", "-- no-transaction\ncreate index concurrently if not exists parlant_a_x on parlant_a (x)"),
+        ("V3__third", "alter table parlant_a add column y int not null default 0"),
     ]);
     for round in 0..20 {
         let database = empty_database().await;
@@ -40,16 +31,10 @@ async fn sixteen_runs_at_once_all_succeed_even_with_a_concurrent_index() {
                 Err(other) => panic!("round {round}: {other}"),
             }
         }
-        assert_eq!(
-            applied, 3,
-            "round {round}: every file was applied by one run"
-        );
+        assert_eq!(applied, 3, "round {round}: every file was applied by one run");
         let client = database.superuser().await;
         assert_eq!(files.verify(&client).await.unwrap().applied.len(), 3);
-        let valid = column(
-            &client,
-            "select indisvalid::text from pg_index where indexrelid = 'parlant_a_x'::regclass",
-        );
+        let valid = column(&client, "select indisvalid::text from pg_index where indexrelid = 'parlant_a_x'::regclass");
         assert_eq!(valid.await, ["true"]);
     }
 }
@@ -58,13 +43,8 @@ async fn sixteen_runs_at_once_all_succeed_even_with_a_concurrent_index() {
 async fn applying_twice_does_nothing_the_second_time() {
     let database = empty_database().await;
     let files = set([FIRST, SECOND]);
-    let names: Vec<_> = apply(&database, &files)
-        .await
-        .unwrap()
-        .applied
-        .iter()
-        .map(|ran| ran.version.to_string())
-        .collect();
+    let names: Vec<_> =
+        apply(&database, &files).await.unwrap().applied.iter().map(|ran| ran.version.to_string()).collect();
     assert_eq!(names, ["V1__first", "V2__second"]);
     assert!(apply(&database, &files).await.unwrap().applied.is_empty());
 }
@@ -75,32 +55,14 @@ async fn a_failing_file_leaves_nothing_of_itself_and_says_where_it_failed() {
     let client = database.superuser().await;
     let broken = "create table parlant_b (x int unique);\ninsert into parlant_b values (4711);\n\
                   insert into\n  nowhere values (1)";
-    let error = apply(&database, &set([FIRST, ("V2__broken", broken)]))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "V2__broken failed: relation \"nowhere\" does not exist in line 4 (SQLSTATE 42P01)"
-    );
+    let error = apply(&database, &set([FIRST, ("V2__broken", broken)])).await.unwrap_err();
+    assert_eq!(error.to_string(), "V2__broken failed: relation \"nowhere\" does not exist in line 4 (SQLSTATE 42P01)");
     assert_eq!(history(&client).await, ["first"]);
-    assert_eq!(
-        column(
-            &client,
-            "select relname::text from pg_class where relname = 'parlant_b'"
-        )
-        .await,
-        [""; 0]
-    );
+    assert_eq!(column(&client, "select relname::text from pg_class where relname = 'parlant_b'").await, [""; 0]);
 
-    let duplicate =
-        "create table parlant_b (x int unique); insert into parlant_b values (4711), (4711)";
-    let error = apply(&database, &set([FIRST, ("V2__broken", duplicate)]))
-        .await
-        .unwrap_err();
-    assert!(
-        !format!("{error} {error:?}").contains("(4711)"),
-        "a row's content is nobody's business: {error:?}"
-    );
+    let duplicate = "create table parlant_b (x int unique); insert into parlant_b values (4711), (4711)";
+    let error = apply(&database, &set([FIRST, ("V2__broken", duplicate)])).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("(4711)"), "a row's content is nobody's business: {error:?}");
 
     apply(&database, &set([FIRST, SECOND])).await.unwrap();
 }
@@ -125,13 +87,7 @@ async fn a_run_that_dies_in_the_middle_is_continued_by_the_next() {
 async fn a_run_whose_backend_is_terminated_is_continued_by_the_next() {
     let database = empty_database().await;
     let client = database.superuser().await;
-    let slow = set([
-        FIRST,
-        (
-            "V2__second",
-            "create table parlant_b (x int); select pg_sleep(600)",
-        ),
-    ]);
+    let slow = set([FIRST, ("V2__second", "create table parlant_b (x int); select pg_sleep(600)")]);
     let (files, doomed) = (slow.clone(), config(&database));
     let run = tokio::spawn(async move { files.apply(&doomed, &quick()).await });
     let kill = "select coalesce(bool_or(pg_terminate_backend(pid)), false) from pg_stat_activity
@@ -146,37 +102,20 @@ async fn a_run_whose_backend_is_terminated_is_continued_by_the_next() {
 async fn a_lock_that_stays_is_reported_with_its_holder() {
     let database = empty_database().await;
     let holder = session(&database, "somebody-else").await;
-    holder
-        .batch_execute("select pg_advisory_lock(1885434476, 1835624306)")
-        .await
-        .unwrap();
-    let options = ApplyOptions {
-        lock_wait: Duration::from_millis(300),
-        ..quick()
-    };
-    let error = set([FIRST])
-        .apply(&config(&database), &options)
-        .await
-        .unwrap_err();
+    holder.batch_execute("select pg_advisory_lock(1885434476, 1835624306)").await.unwrap();
+    let options = ApplyOptions { lock_wait: Duration::from_millis(300), ..quick() };
+    let error = set([FIRST]).apply(&config(&database), &options).await.unwrap_err();
     assert!(error.is_locked());
-    let pid: i32 = holder
-        .query_one("select pg_backend_pid()", &[])
-        .await
-        .unwrap()
-        .get(0);
+    let pid: i32 = holder.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
     let said = error.to_string();
     assert!(
-        said.starts_with(&format!(
-            "another run holds the migration lock: somebody-else (pid {pid}, role "
-        )) && said.contains(", since 20"),
+        said.starts_with(&format!("another run holds the migration lock: somebody-else (pid {pid}, role "))
+            && said.contains(", since 20"),
         "{said}"
     );
 
     // The lock belongs to a database: a run in another one does not wait.
-    set([FIRST])
-        .apply(&config(&empty_database().await), &options)
-        .await
-        .unwrap();
+    set([FIRST]).apply(&config(&empty_database().await), &options).await.unwrap();
 }
 
 #[tokio::test]
@@ -184,21 +123,11 @@ async fn a_run_that_waited_in_vain_succeeds_if_nothing_is_left_to_do() {
     let database = empty_database().await;
     let files = set([FIRST]);
     let holder = session(&database, "somebody-else").await;
-    holder
-        .batch_execute("select pg_advisory_lock(1885434476, 1835624306)")
-        .await
-        .unwrap();
+    holder.batch_execute("select pg_advisory_lock(1885434476, 1835624306)").await.unwrap();
     let (waiting, target) = (files.clone(), config(&database));
-    let options = ApplyOptions {
-        lock_wait: Duration::from_secs(2),
-        ..quick()
-    };
+    let options = ApplyOptions { lock_wait: Duration::from_secs(2), ..quick() };
     let run = tokio::spawn(async move { waiting.apply(&target, &options).await });
-    until(
-        &holder,
-        "select exists (select from pg_stat_activity where application_name = 'a-migration')",
-    )
-    .await;
+    until(&holder, "select exists (select from pg_stat_activity where application_name = 'a-migration')").await;
     let checksum = files.checksums().next().unwrap().1;
     holder
         .batch_execute(&format!(
@@ -213,25 +142,12 @@ async fn a_run_that_waited_in_vain_succeeds_if_nothing_is_left_to_do() {
 
 #[tokio::test]
 async fn nothing_runs_once_the_lock_is_lost() {
-    for third in [
-        "create table parlant_c ()",
-        "-- no-transaction\nvacuum parlant_a",
-    ] {
+    for third in ["create table parlant_c ()", "-- no-transaction\nvacuum parlant_a"] {
         let database = empty_database().await;
-        let files = set([
-            FIRST,
-            ("V2__unlocks", "select pg_advisory_unlock_all()"),
-            ("V3__third", third),
-        ]);
+        let files = set([FIRST, ("V2__unlocks", "select pg_advisory_unlock_all()"), ("V3__third", third)]);
         let error = apply(&database, &files).await.unwrap_err().to_string();
-        assert!(
-            error.starts_with("V3__third stopped: this session does not hold"),
-            "{error}"
-        );
-        assert_eq!(
-            history(&database.superuser().await).await,
-            ["first", "unlocks"]
-        );
+        assert!(error.starts_with("V3__third stopped: this session does not hold"), "{error}");
+        assert_eq!(history(&database.superuser().await).await, ["first", "unlocks"]);
     }
 }
 

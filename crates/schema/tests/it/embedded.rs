@@ -6,10 +6,8 @@ use crate::support::{column, config};
 #[test]
 fn landed_files_never_change() {
     let landed = include_str!("../../../../migrations/checksums");
-    let now: String = Migrations::embedded()
-        .checksums()
-        .map(|(name, checksum)| format!("{name} {checksum}\n"))
-        .collect();
+    let lines = Migrations::embedded().checksums().map(|(name, checksum)| format!("{name} {checksum}"));
+    let now = lines.collect::<Vec<_>>().join("\n") + "\n";
     assert!(
         landed == now,
         "a landed file was changed: bring it back; or a new one lacks its line in migrations/checksums, which is \
@@ -23,22 +21,14 @@ async fn the_expected_tables_are_those_that_apply_makes() {
     let client = database.superuser().await;
     let before = parlant_schema::status(&client).await.unwrap();
     assert_eq!(before.state, State::Pending);
-    assert!(
-        before.tables.iter().all(|table| !table.exists),
-        "{before:?}"
-    );
+    assert!(before.tables.iter().all(|table| !table.exists), "{before:?}");
 
-    parlant_schema::apply(&config(&database), &ApplyOptions::default())
-        .await
-        .unwrap();
+    parlant_schema::apply(&config(&database), &ApplyOptions::default()).await.unwrap();
 
     let after = parlant_schema::verify(&client).await.unwrap();
     assert!(after.tables.iter().all(|table| table.exists), "{after:?}");
-    let expected: Vec<_> = after
-        .tables
-        .iter()
-        .map(|table| table.name.clone())
-        .collect();
-    let sql = "select relname::text from pg_class where relkind in ('r', 'p') and relname like 'parlant\\_%' order by 1";
+    let expected: Vec<_> = after.tables.iter().map(|table| table.name.clone()).collect();
+    let sql =
+        "select relname::text from pg_class where relkind in ('r', 'p') and relname like 'parlant\\_%' order by 1";
     assert_eq!(expected, column(&client, sql).await);
 }

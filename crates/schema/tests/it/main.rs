@@ -1,9 +1,5 @@
 //! The schema crate against a real PostgreSQL.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed assumption is a failed test"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed assumption is a failed test")]
 
 mod apply;
 mod embedded;

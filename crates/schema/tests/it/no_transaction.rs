@@ -7,10 +7,7 @@ use tokio_postgres::Client;
 
 use crate::support::{Doomed, apply, column, history, set, until};
 
-const TABLE: (&str, &str) = (
-    "V1__table",
-    "create table parlant_a (x int); insert into parlant_a values (1), (1)",
-);
+const TABLE: (&str, &str) = ("V1__table", "create table parlant_a (x int); insert into parlant_a values (1), (1)");
 const INDEX: (&str, &str) = (
     "V2__index",
     "-- no-transaction\n-- One row for each x.\ncreate unique index concurrently if not exists parlant_a_x on parlant_a (x);",
@@ -44,10 +41,7 @@ async fn an_index_left_invalid_by_a_killed_run_is_made_again() {
         let client = database.superuser().await;
         let writer = database.superuser().await;
         apply(&database, &set([TABLE])).await.unwrap();
-        writer
-            .batch_execute("begin; delete from parlant_a")
-            .await
-            .unwrap();
+        writer.batch_execute("begin; delete from parlant_a").await.unwrap();
         let run = hang_in_the_index(&database, &client).await;
         if terminate {
             let end = "select pg_terminate_backend(pid) from pg_stat_activity
@@ -74,8 +68,7 @@ async fn an_index_left_invalid_by_a_killed_run_is_made_again() {
 async fn an_index_that_cannot_be_made_leaves_no_invalid_one() {
     let database = empty_database().await;
     let client = database.superuser().await;
-    let Err(Error::Failed { cause, migration }) = apply(&database, &set([TABLE, INDEX])).await
-    else {
+    let Err(Error::Failed { cause, migration }) = apply(&database, &set([TABLE, INDEX])).await else {
         panic!("made a unique index over duplicates");
     };
     assert_eq!(cause.sqlstate.as_ref().map(SqlState::code), Some("23505"));
@@ -93,10 +86,7 @@ async fn a_run_killed_between_the_index_and_its_history_row_is_continued() {
     let database = empty_database().await;
     let client = database.superuser().await;
     apply(&database, &set([TABLE])).await.unwrap();
-    client
-        .batch_execute("delete from parlant_a; create unique index parlant_a_x on parlant_a (x)")
-        .await
-        .unwrap();
+    client.batch_execute("delete from parlant_a; create unique index parlant_a_x on parlant_a (x)").await.unwrap();
     apply(&database, &set([TABLE, INDEX])).await.unwrap();
     assert_eq!(history(&client).await, ["table", "index"]);
 }
@@ -110,18 +100,9 @@ fn files_that_the_runner_could_not_continue_are_refused() {
     for (text, expected) in [
         ("-- no-transaction\nselect 1; select 2", "this one has 2"),
         ("-- no-transaction\n", "this one has 0"),
-        (
-            "-- no-transaction\ncreate index concurrently i on t (x)",
-            "IF NOT EXISTS",
-        ),
-        (
-            "-- no-transaction\ncreate index concurrently if not exists on t (x)",
-            "a name",
-        ),
-        (
-            "create index concurrently if not exists i on t (x)",
-            "first line",
-        ),
+        ("-- no-transaction\ncreate index concurrently i on t (x)", "IF NOT EXISTS"),
+        ("-- no-transaction\ncreate index concurrently if not exists on t (x)", "a name"),
+        ("create index concurrently if not exists i on t (x)", "first line"),
         ("create table t (); commit", "`commit`"),
         ("BEGIN; create table t ()", "`begin`"),
     ] {

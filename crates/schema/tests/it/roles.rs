@@ -9,19 +9,13 @@ use crate::support::{column, set};
 const ROLES: &str = include_str!("../../../../deploy/sql/roles.sql");
 
 async fn app(database: &TestDatabase) -> Client {
-    parlant_db_pool::connect(&Config::new(database.url()))
-        .await
-        .unwrap()
+    parlant_db_pool::connect(&Config::new(database.url())).await.unwrap()
 }
 
 /// The SQLSTATE of a refusal.
 async fn refused(client: &Client, sql: &str) -> String {
     let error = client.batch_execute(sql).await.expect_err(sql);
-    error
-        .code()
-        .unwrap_or_else(|| panic!("{sql}: {error}"))
-        .code()
-        .to_owned()
+    error.code().unwrap_or_else(|| panic!("{sql}: {error}")).code().to_owned()
 }
 
 #[tokio::test]
@@ -73,14 +67,7 @@ async fn the_server_s_role_has_time_limits_of_its_own() {
         "select unnest(setconfig) from pg_db_role_setting where setrole = 'parlant_app'::regrole order by 1",
     )
     .await;
-    assert_eq!(
-        settings,
-        [
-            "idle_in_transaction_session_timeout=60s",
-            "lock_timeout=10s",
-            "statement_timeout=30s"
-        ]
-    );
+    assert_eq!(settings, ["idle_in_transaction_session_timeout=60s", "lock_timeout=10s", "statement_timeout=30s"]);
 }
 
 #[tokio::test]
@@ -90,41 +77,24 @@ async fn tables_of_later_migrations_are_open_to_the_server_at_once() {
     "a-migration".clone_into(&mut migrator.application_name);
     // Another history would be a divergence, so this one makes the table by hand, as the migrator would.
     let client = parlant_db_pool::connect(&migrator).await.unwrap();
-    client
-        .batch_execute("create table public.parlant_later (x int)")
-        .await
-        .unwrap();
+    client.batch_execute("create table public.parlant_later (x int)").await.unwrap();
     let app = app(&database).await;
-    app.batch_execute("insert into parlant_later values (1); update parlant_later set x = 2")
-        .await
-        .unwrap();
+    app.batch_execute("insert into parlant_later values (1); update parlant_later set x = 2").await.unwrap();
     assert_eq!(refused(&app, "delete from parlant_later").await, "42501");
 }
 
 #[tokio::test]
 async fn apply_as_the_migrator_works_in_an_empty_database_and_closes_the_history() {
     let database = empty_database().await;
-    database
-        .superuser()
-        .await
-        .batch_execute(ROLES)
-        .await
-        .unwrap();
+    database.superuser().await.batch_execute(ROLES).await.unwrap();
     let files = set([("V1__a", "create table parlant_a (x int)")]);
     let migrator = Config::new(database.migrator_url());
-    files
-        .apply(&migrator, &crate::support::quick())
-        .await
-        .unwrap();
+    files.apply(&migrator, &crate::support::quick()).await.unwrap();
     let app = app(&database).await;
     files.verify(&app).await.unwrap();
-    app.batch_execute("insert into parlant_a values (1)")
-        .await
-        .unwrap();
-    for sql in [
-        "insert into parlant_migrations values (9, 'x', 'x', '1')",
-        "update parlant_migrations set name = 'x'",
-    ] {
+    app.batch_execute("insert into parlant_a values (1)").await.unwrap();
+    for sql in ["insert into parlant_migrations values (9, 'x', 'x', '1')", "update parlant_migrations set name = 'x'"]
+    {
         assert_eq!(refused(&app, sql).await, "42501", "{sql}");
     }
 }
@@ -144,14 +114,10 @@ async fn the_script_may_be_run_again_and_takes_back_what_was_too_much() {
         client.batch_execute(ROLES).await.unwrap();
     }
     let app = app(&database).await;
-    app.batch_execute("insert into parlant_stray values (1); select id from session")
-        .await
-        .unwrap();
-    for sql in [
-        "delete from parlant_agent",
-        "select ip_address from session",
-        "update parlant_migrations set name = 'x'",
-    ] {
+    app.batch_execute("insert into parlant_stray values (1); select id from session").await.unwrap();
+    for sql in
+        ["delete from parlant_agent", "select ip_address from session", "update parlant_migrations set name = 'x'"]
+    {
         assert_eq!(refused(&app, sql).await, "42501", "{sql}");
     }
     let owners = column(
@@ -166,17 +132,8 @@ async fn the_script_may_be_run_again_and_takes_back_what_was_too_much() {
 async fn a_public_schema_that_everybody_may_create_in_is_closed_without_locking_its_users_out() {
     let database = database().await;
     let client = database.superuser().await;
-    client
-        .batch_execute("grant create on schema public to public")
-        .await
-        .unwrap();
+    client.batch_execute("grant create on schema public to public").await.unwrap();
     client.batch_execute(ROLES).await.unwrap();
-    assert_eq!(
-        refused(&app(&database).await, "create table public.mine (x int)").await,
-        "42501"
-    );
-    client
-        .batch_execute("set role sim; create table public.sim_s_next (x int)")
-        .await
-        .unwrap();
+    assert_eq!(refused(&app(&database).await, "create table public.mine (x int)").await, "42501");
+    client.batch_execute("set role sim; create table public.sim_s_next (x int)").await.unwrap();
 }

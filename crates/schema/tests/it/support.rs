@@ -9,19 +9,13 @@ use tokio_postgres::Client;
 
 /// As the superuser, under a name of its own.
 pub(crate) fn config(database: &TestDatabase) -> Config {
-    Config {
-        application_name: "a-migration".to_owned(),
-        ..Config::new(database.superuser_url())
-    }
+    Config { application_name: "a-migration".to_owned(), ..Config::new(database.superuser_url()) }
 }
 
 /// Connects under a name that a message about a lock has to give.
 pub(crate) async fn session(database: &TestDatabase, name: &str) -> Client {
     let client = database.superuser().await;
-    client
-        .batch_execute(&format!("set application_name to '{name}'"))
-        .await
-        .unwrap();
+    client.batch_execute(&format!("set application_name to '{name}'")).await.unwrap();
     client
 }
 
@@ -29,10 +23,7 @@ pub(crate) fn set<const N: usize>(files: [(&str, &str); N]) -> Migrations {
     Migrations::from_pairs(files).unwrap()
 }
 
-pub(crate) async fn apply(
-    database: &TestDatabase,
-    migrations: &Migrations,
-) -> Result<Report, Error> {
+pub(crate) async fn apply(database: &TestDatabase, migrations: &Migrations) -> Result<Report, Error> {
     migrations.apply(&config(database), &quick()).await
 }
 
@@ -55,21 +46,14 @@ pub(crate) async fn column(client: &Client, sql: &str) -> Vec<String> {
 pub(crate) async fn until(client: &Client, sql: &str) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while !client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0) {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "it never came: {sql}"
-        );
+        assert!(tokio::time::Instant::now() < deadline, "it never came: {sql}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 /// The names in the history, oldest first.
 pub(crate) async fn history(client: &Client) -> Vec<String> {
-    column(
-        client,
-        "select name::text from public.parlant_migrations order by version",
-    )
-    .await
+    column(client, "select name::text from public.parlant_migrations order by version").await
 }
 
 /// A run with a runtime of its own, so that it can die as a process does: all at once.
@@ -78,11 +62,7 @@ pub(crate) struct Doomed(tokio::runtime::Runtime);
 impl Doomed {
     /// Starts to apply.
     pub(crate) fn apply(database: &TestDatabase, migrations: Migrations) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let config = config(database);
         runtime.spawn(async move { migrations.apply(&config, &quick()).await });
         Self(runtime)
