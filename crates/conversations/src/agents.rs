@@ -60,7 +60,8 @@ pub enum AgentStatus {
 pub struct NewAgent {
     /// Where it will be. The caller must be able to write there.
     pub workspace_id: String,
-    /// 1 to 255 characters without the blanks around them; no control characters.
+    /// 1 to 255 characters without the blanks around them; no control characters. Names are compared character by
+    /// character: `Help` is not `help`.
     pub name: String,
     /// At most 4,000 characters.
     pub description: Option<String>,

@@ -19,7 +19,7 @@ pub const MAX_MODEL: usize = 255;
 /// Most guidelines of an agent, and most tools.
 pub const MAX_ENTRIES: usize = 200;
 /// Largest list of guidelines or of tools, in bytes of JSON.
-pub const MAX_ENTRIES_BYTES: usize = 128 * 1024;
+pub const MAX_ENTRIES_BYTES: usize = 64 * 1024;
 /// Largest context of a session, in bytes of JSON.
 pub const MAX_CONTEXT_BYTES: usize = 64 * 1024;
 /// Largest metadata of a message, in bytes of JSON.
@@ -88,8 +88,9 @@ impl Check {
         } else if !entries.iter().all(|entry| entry.is_object() || entry.is_string()) {
             self.problem(field, "must contain objects or texts only");
         }
-        let problem = entries.iter().find_map(|entry| unstorable(entry, MAX_DEPTH - 1));
-        self.json(field, &entries, problem, MAX_ENTRIES_BYTES)
+        let mut room = MAX_ENTRIES_BYTES;
+        let problem = entries.iter().find_map(|entry| unstorable(entry, MAX_DEPTH - 1, &mut room));
+        self.json(field, &entries, problem, MAX_ENTRIES_BYTES, room)
     }
 
     /// Context or metadata: an object of anything.
@@ -97,7 +98,9 @@ impl Check {
         if !value.is_object() {
             self.problem(field, "must be an object");
         }
-        self.json(field, value, unstorable(value, MAX_DEPTH), most)
+        let mut room = most;
+        let problem = unstorable(value, MAX_DEPTH, &mut room);
+        self.json(field, value, problem, most, room)
     }
 
     fn json(
@@ -106,6 +109,7 @@ impl Check {
         value: &impl serde::Serialize,
         problem: Option<&'static str>,
         most: usize,
+        room: usize,
     ) -> Jsonb {
         if let Some(problem) = problem {
             self.problem(field, problem);
@@ -113,7 +117,7 @@ impl Check {
         }
         // A `Value` cannot fail to serialize: its keys are strings and its numbers finite.
         let raw = to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned());
-        if raw.get().len() > most {
+        if raw.get().len() > room {
             self.problem(field, format!("must have at most {most} bytes of JSON"));
         }
         types::Json(raw)
@@ -133,17 +137,32 @@ fn longer(text: &str, most: usize) -> bool {
     text.len() > most && text.chars().nth(most).is_some()
 }
 
-/// Why PostgreSQL would not store a value.
-fn unstorable(value: &Value, depth: usize) -> Option<&'static str> {
+/// Why PostgreSQL would not store a value. Takes from `room` the digits that it will write out: `1e300` comes back as a
+/// 1 with 300 zeros.
+fn unstorable(value: &Value, depth: usize, room: &mut usize) -> Option<&'static str> {
     match value {
         Value::String(text) => text.contains('\0').then_some(NUL),
         Value::Array(_) | Value::Object(_) if depth == 0 => Some("is nested too deeply"),
-        Value::Array(values) => values.iter().find_map(|value| unstorable(value, depth - 1)),
+        Value::Array(values) => values.iter().find_map(|value| unstorable(value, depth - 1, room)),
         Value::Object(fields) => fields.iter().find_map(|(key, value)| {
             let key = key.contains('\0').then_some(NUL);
-            key.or_else(|| unstorable(value, depth - 1))
+            key.or_else(|| unstorable(value, depth - 1, room))
         }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        Value::Number(number) => {
+            let exponent = number.as_f64().map_or(0.0, |number| number.abs().log10());
+            // From 1e16 on, and below 1e-5, an exponent stands in the text for the digits. Zero has none.
+            if exponent.is_finite() && !(-5.0..16.0).contains(&exponent) {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "an f64 has an exponent from -324 to 308"
+                )]
+                let digits = exponent.abs().ceil() as usize;
+                *room = room.saturating_sub(digits);
+            }
+            None
+        }
+        Value::Null | Value::Bool(_) => None,
     }
 }
 
@@ -193,17 +212,18 @@ mod tests {
     fn what_postgresql_cannot_store_is_found_at_any_depth() {
         let values = [json!({"a": [{"b": "x\0y"}]}), json!({"a\0": 1}), json!([{"\0": null}])];
         for value in values {
-            assert_eq!(unstorable(&value, MAX_DEPTH), Some(NUL), "{value}");
+            assert_eq!(unstorable(&value, MAX_DEPTH, &mut 99), Some(NUL), "{value}");
         }
         // The escape's text is not the character.
-        assert_eq!(unstorable(&json!({"a": "\\u0000"}), MAX_DEPTH), None);
+        let text = json!({"a": "\\u0000"});
+        assert_eq!(unstorable(&text, MAX_DEPTH, &mut 99), None);
     }
 
     #[test]
     fn nesting_is_bounded() {
         let nested = |depth| (0..depth).fold(json!(1), |value, _| json!([value]));
-        assert_eq!(unstorable(&nested(MAX_DEPTH), MAX_DEPTH), None);
-        assert!(unstorable(&nested(MAX_DEPTH + 1), MAX_DEPTH).is_some());
+        assert_eq!(unstorable(&nested(MAX_DEPTH), MAX_DEPTH, &mut 99), None);
+        assert!(unstorable(&nested(MAX_DEPTH + 1), MAX_DEPTH, &mut 99).is_some());
         let mut check = Check::default();
         check.entries("tools", &[json!({"a": nested(MAX_DEPTH - 2)})]);
         assert!(problems(check).is_empty());
@@ -223,6 +243,18 @@ mod tests {
         check.object("metadata", &json!([]), MAX_METADATA_BYTES);
         check.object("metadata", &json!({"a": "m".repeat(MAX_METADATA_BYTES)}), MAX_METADATA_BYTES);
         assert_eq!(problems(check).len(), 5);
+    }
+
+    #[test]
+    fn numbers_count_as_long_as_they_come_back() {
+        let fits = |number: f64, count: usize| {
+            let mut check = Check::default();
+            check.object("metadata", &json!({"a": vec![number; count]}), 1_000);
+            problems(check).is_empty()
+        };
+        assert!(fits(1e300, 3) && !fits(1e300, 4));
+        assert!(fits(-1e-300, 3) && !fits(-1e-300, 4));
+        assert!(fits(0.0, 200) && fits(1.5, 200) && fits(0.0001, 120));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Messages: what is said in a session, numbered from 0 without a gap.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use parlant_auth_bridge::Permission;
 use parlant_db_pool::{Row, ToSql};
@@ -13,8 +15,9 @@ use crate::json::Jsonb;
 use crate::sql::messages as sql;
 use crate::{Actor, Conversations, Error, Json};
 
-/// A message of a session. Serializes as clients see it.
-#[derive(Debug, Clone, Serialize)]
+/// A message of a session. Serializes as clients see it; `Debug` leaves out what was said, which does not belong in
+/// logs.
+#[derive(Clone, Serialize)]
 pub struct Message {
     /// Grows with time (`UUIDv7`).
     pub id: Uuid,
@@ -30,6 +33,16 @@ pub struct Message {
     pub timestamp: DateTime<Utc>,
     /// What the client attached to it: an object.
     pub metadata: Json,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("session_id", &self.session_id)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who speaks in a message.
@@ -58,7 +71,7 @@ impl MessageType {
 }
 
 /// What a message is made from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewMessage {
     /// 1 to 32,000 characters, kept as they are.
     pub content: String,
@@ -70,10 +83,16 @@ pub struct NewMessage {
     pub idempotency_key: Option<String>,
 }
 
+impl fmt::Debug for NewMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewMessage").field("message_type", &self.message_type).finish_non_exhaustive()
+    }
+}
+
 /// Which messages to list.
 #[derive(Debug, Clone, Copy)]
 pub struct ListMessages {
-    /// The offset of the first message.
+    /// The offset of the first message: one more than that of the last one that was seen, or 0.
     pub offset: u32,
     /// Most messages, from 1 to [`MAX_PAGE`](crate::MAX_PAGE).
     pub limit: u32,

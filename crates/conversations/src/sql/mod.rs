@@ -37,3 +37,29 @@ pub(crate) use queries;
 pub(crate) fn all() -> Vec<&'static Query> {
     [agents::ALL, sessions::ALL, messages::ALL, reaper::ALL].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_statement_has_a_name_a_workspace_and_named_columns() {
+        let statements = super::all();
+        let names: BTreeSet<_> = statements.iter().map(|query| query.name).collect();
+        assert_eq!(names.len(), statements.len());
+        for query in statements {
+            let sql = query.sql;
+            assert!(sql.starts_with(&format!("-- {}\n", query.name)), "{sql}");
+            for unwanted in ["select *", ".*", "returning *", "delete "] {
+                assert!(!sql.contains(unwanted), "{unwanted} in {sql}");
+            }
+            let is_lock = query.name.contains("lock");
+            assert!(is_lock || sql.contains("workspace_id"), "{sql}");
+            let parameters = (1..=query.types.len()).map(|number| format!("${number}"));
+            for parameter in parameters {
+                assert!(sql.contains(&parameter), "{parameter} in {sql}");
+            }
+            assert!(!sql.contains(&format!("${}", query.types.len() + 1)), "{sql}");
+        }
+    }
+}

@@ -178,6 +178,17 @@ async fn the_same_key_twenty_times_at_once_is_one_message() {
 }
 
 #[tokio::test]
+async fn what_was_said_does_not_show_in_debug() {
+    let house = house().await;
+    let session = session(&house).await;
+    let new = NewMessage { metadata: Some(json!({"pin": "hunter2"})), ..says("hunter2") };
+    assert!(!format!("{new:?}").contains("hunter2"));
+    let ada = reader("ada", "w");
+    let posted = house.conversations.post_message(&ada, session, new).await;
+    assert!(!format!("{posted:?}").contains("hunter2"));
+}
+
+#[tokio::test]
 async fn an_ended_session_takes_no_messages_and_can_be_read() {
     let house = house().await;
     let ada = reader("ada", "w");
