@@ -5,7 +5,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use parlant_server::VARIABLES;
+use parlant_server::{Group, VARIABLES};
+
+/// What the server reads, and what the other programs read beside it.
+fn groups() -> impl Iterator<Item = Group> {
+    let migrate = Group { title: "Migrating (`parlant-migrate` only)", variables: parlant_migrate::VARIABLES };
+    VARIABLES.iter().copied().chain([migrate])
+}
 
 fn hold(path: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
@@ -24,9 +30,9 @@ fn the_environment_page_lists_what_the_code_reads() {
         An empty value counts as unset. A variable marked *secret* may also be given as `NAME_FILE`, the path of a file with the value. \
         Every problem is reported at once, by `parlant-server check-config` as well, and the exit code is then 78. \
         A duration is a number of seconds, or has a unit: `500ms`, `5s`, `1m`, `4h`, `7d`.\n\n\
-        `parlant-migrate` reads the variables of the section Database.\n",
+        `parlant-migrate` reads the sections Database, Logs and Migrating; `dev` reads Development.\n",
     );
-    for group in VARIABLES {
+    for group in groups() {
         write!(page, "\n## {}\n\n| variable | default | meaning |\n| --- | --- | --- |\n", group.title).unwrap();
         for variable in group.variables {
             let names = [&[variable.name], variable.aliases].concat().join("` or `");
@@ -44,7 +50,7 @@ fn the_example_lists_what_the_code_reads() {
         "# Copy to .env and set what differs; docs/reference/environment.md explains.\n\
         # A secret may also come from a file: NAME_FILE=/run/secrets/name\n",
     );
-    for group in VARIABLES {
+    for group in groups() {
         write!(example, "\n## {}\n", group.title).unwrap();
         for variable in group.variables {
             writeln!(example, "\n# {}\n#{}={}", variable.summary, variable.name, variable.default.unwrap_or_default())
@@ -56,8 +62,7 @@ fn the_example_lists_what_the_code_reads() {
 
 #[test]
 fn no_variable_is_declared_twice() {
-    let mut names: Vec<_> = VARIABLES
-        .iter()
+    let mut names: Vec<_> = groups()
         .flat_map(|group| group.variables)
         .flat_map(|variable| [variable.name].into_iter().chain(variable.aliases.iter().copied()))
         .collect();
