@@ -39,10 +39,9 @@ const LARGE: &str = "
     set session_replication_role = default;
     analyze";
 
-/// Each case: the statement; the workspaces (or other places) of which a page each may be compared; the buffer pages that
-/// may be touched; the parameters. Ids are written `agent:5`, times `at:5`; FIRST and `FIRST_ID` are
-/// the cursor before everything, NEW an id that is
-/// not there; MANY (200), FEW, QUIET and NONE are lists of workspaces, the first two with the busy one.
+/// Each case: the statement; the places of which a page each may be compared; the buffer pages that may be touched; the
+/// parameters. Ids are written `agent:5`, times `at:5`. FIRST and `FIRST_ID` are the cursor before everything, NEW is an
+/// id that is not there. MANY (200), FEW, QUIET and NONE are lists of workspaces, the first two with the busy one.
 const CASES: &str = "
     lock_agent_limit                1     10  1, 'busy'
     create_agent                    1    150  NEW, 'w1', 'u1', 'New', 'd', '[]', '[]', null, null, 100
