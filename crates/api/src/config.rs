@@ -8,24 +8,18 @@ use url::Url;
 /// The address to listen on.
 pub const HOST: Variable = Variable::new("HOST", "IP address to listen on").default("0.0.0.0");
 /// The port to listen on.
-pub const PORT: Variable =
-    Variable::new("PORT", "Port to listen on; 0 takes a free one").default("8001");
+pub const PORT: Variable = Variable::new("PORT", "Port to listen on; 0 takes a free one").default("8001");
 /// The number of worker threads.
-const WORKERS: Variable = Variable::new(
-    "WORKERS",
-    "Threads that serve requests; unset: one for each core",
-);
+const WORKERS: Variable = Variable::new("WORKERS", "Threads that serve requests; unset: one for each core");
 /// The origins whose pages may call.
 const CORS_ORIGINS: Variable = Variable::new(
     "CORS_ORIGINS",
     "Origins whose pages may call, such as `https://sim.example.com`, comma-separated; unset: none",
 );
 /// How long a stop waits.
-const SHUTDOWN_GRACE: Variable = Variable::new(
-    "SHUTDOWN_GRACE",
-    "How long requests in progress may take to end when the server is stopped",
-)
-.default("30s");
+const SHUTDOWN_GRACE: Variable =
+    Variable::new("SHUTDOWN_GRACE", "How long requests in progress may take to end when the server is stopped")
+        .default("30s");
 
 /// The variables that this crate reads.
 pub const VARIABLES: &[Variable] = &[HOST, PORT, WORKERS, CORS_ORIGINS, SHUTDOWN_GRACE];
@@ -61,23 +55,14 @@ impl Config {
         let default = Self::default();
         let host = settings.optional::<IpAddr>(&HOST);
         let port = settings.optional::<u16>(&PORT);
-        let address = SocketAddr::new(
-            host.unwrap_or(default.address.ip()),
-            port.unwrap_or(default.address.port()),
-        );
+        let address = SocketAddr::new(host.unwrap_or(default.address.ip()), port.unwrap_or(default.address.port()));
         let workers = settings.optional::<usize>(&WORKERS).map(NonZeroUsize::new);
         if workers == Some(None) {
             settings.problem(&WORKERS, "must be at least 1");
         }
-        let origins = settings
-            .optional::<String>(&CORS_ORIGINS)
-            .unwrap_or_default();
-        let cors_origins: Vec<String> = origins
-            .split(',')
-            .map(str::trim)
-            .filter(|origin| !origin.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let origins = settings.optional::<String>(&CORS_ORIGINS).unwrap_or_default();
+        let cors_origins: Vec<String> =
+            origins.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect();
         for origin in &cors_origins {
             if let Some(expected) = wrong_origin(origin) {
                 settings.problem(&CORS_ORIGINS, format!("`{origin}` {expected}"));
@@ -136,10 +121,7 @@ mod tests {
         assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(config.address.to_string(), "[::1]:0");
         assert_eq!(config.workers.get(), 3);
-        assert_eq!(
-            config.cors_origins,
-            ["https://a.example", "http://localhost:3000"]
-        );
+        assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:3000"]);
         assert_eq!(config.shutdown_grace, Duration::from_secs(5));
     }
 

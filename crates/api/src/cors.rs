@@ -11,13 +11,7 @@ const MAX_AGE: usize = 600;
 pub(crate) fn cors(origins: &[String]) -> Cors {
     let exact = Cors::default()
         .block_on_origin_mismatch(false)
-        .allowed_methods([
-            Method::GET,
-            Method::HEAD,
-            Method::POST,
-            Method::PATCH,
-            Method::DELETE,
-        ])
+        .allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
         .allowed_headers([
             header::ACCEPT.as_str(),
             header::AUTHORIZATION.as_str(),
@@ -37,7 +31,5 @@ pub(crate) fn cors(origins: &[String]) -> Cors {
         ])
         .supports_credentials()
         .max_age(MAX_AGE);
-    origins
-        .iter()
-        .fold(exact, |cors, origin| cors.allowed_origin(origin))
+    origins.iter().fold(exact, |cors, origin| cors.allowed_origin(origin))
 }

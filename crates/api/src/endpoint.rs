@@ -22,11 +22,7 @@ impl Endpoint {
     /// An endpoint for the route pattern, such as `/api/v1/agents/{id}`.
     #[must_use]
     pub fn new(pattern: &'static str) -> Self {
-        Self {
-            pattern,
-            resource: web::resource(pattern),
-            known: Vec::new(),
-        }
+        Self { pattern, resource: web::resource(pattern), known: Vec::new() }
     }
 
     /// Answers `GET`, and `HEAD` by the same handler.
@@ -37,11 +33,7 @@ impl Endpoint {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.on(Method::GET, StatusCode::OK, handler.clone()).on(
-            Method::HEAD,
-            StatusCode::OK,
-            handler,
-        )
+        self.on(Method::GET, StatusCode::OK, handler.clone()).on(Method::HEAD, StatusCode::OK, handler)
     }
 
     /// Answers `method`, with `success` when all is well.
@@ -63,18 +55,10 @@ impl Endpoint {
     pub fn mount(self, config: &mut web::ServiceConfig) {
         let known = self.known.iter().map(|(method, status)| (method, *status));
         let metrics = EndpointMetrics::new(self.pattern, known);
-        let methods: Vec<_> = self
-            .known
-            .iter()
-            .map(|(method, _)| method.clone())
-            .collect();
+        let methods: Vec<_> = self.known.iter().map(|(method, _)| method.clone()).collect();
         let refuse = web::to(move || {
             let allow = header::Allow(methods.clone());
-            async {
-                HttpResponse::MethodNotAllowed()
-                    .insert_header(allow)
-                    .finish()
-            }
+            async { HttpResponse::MethodNotAllowed().insert_header(allow).finish() }
         });
         let resource = self.resource.default_service(refuse);
         config.service(resource.wrap_fn(move |request, service| {
@@ -84,11 +68,7 @@ impl Endpoint {
             let asked = request.request().clone();
             AssertUnwindSafe(service.call(request))
                 .catch_unwind()
-                .map(|result| {
-                    result.unwrap_or_else(|_| {
-                        Ok(ServiceResponse::from_err(ApiError::Panicked, asked))
-                    })
-                })
+                .map(|result| result.unwrap_or_else(|_| Ok(ServiceResponse::from_err(ApiError::Panicked, asked))))
         }));
     }
 }

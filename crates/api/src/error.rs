@@ -28,28 +28,13 @@ pub(crate) struct Class {
 }
 
 const fn class(status: StatusCode, code: &'static str, message: &'static str) -> Class {
-    Class {
-        status,
-        code,
-        message,
-    }
+    Class { status, code, message }
 }
 
-const INVALID_REQUEST: Class = class(
-    StatusCode::BAD_REQUEST,
-    "INVALID_REQUEST",
-    "The request is not valid",
-);
-const NOT_FOUND: Class = class(
-    StatusCode::NOT_FOUND,
-    "NOT_FOUND",
-    "There is nothing at this path",
-);
-const METHOD_NOT_ALLOWED: Class = class(
-    StatusCode::METHOD_NOT_ALLOWED,
-    "METHOD_NOT_ALLOWED",
-    "This path does not answer this method",
-);
+const INVALID_REQUEST: Class = class(StatusCode::BAD_REQUEST, "INVALID_REQUEST", "The request is not valid");
+const NOT_FOUND: Class = class(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing at this path");
+const METHOD_NOT_ALLOWED: Class =
+    class(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This path does not answer this method");
 const INTERNAL_ERROR: Class = class(
     StatusCode::INTERNAL_SERVER_ERROR,
     "INTERNAL_ERROR",
@@ -62,10 +47,7 @@ impl Class {
         match status {
             StatusCode::NOT_FOUND => NOT_FOUND,
             StatusCode::METHOD_NOT_ALLOWED => METHOD_NOT_ALLOWED,
-            status if status.is_client_error() => Self {
-                status,
-                ..INVALID_REQUEST
-            },
+            status if status.is_client_error() => Self { status, ..INVALID_REQUEST },
             _ => INTERNAL_ERROR,
         }
     }
@@ -154,74 +136,47 @@ impl From<Cause> for ApiError {
 
 impl ApiError {
     /// One field, header or parameter that is wrong, and what it must be.
-    pub fn field(
-        name: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn field(name: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         Self::InvalidRequest(FieldErrors::one(name, message))
     }
 
     pub(crate) fn class(&self) -> Class {
         match self {
             Self::InvalidRequest(_) => INVALID_REQUEST,
-            Self::RequestTimeout => class(
-                StatusCode::REQUEST_TIMEOUT,
-                "REQUEST_TIMEOUT",
-                "The request's body did not arrive in time",
-            ),
-            Self::PayloadTooLarge => class(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "PAYLOAD_TOO_LARGE",
-                "The request's body is too large",
-            ),
+            Self::RequestTimeout => {
+                class(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The request's body did not arrive in time")
+            }
+            Self::PayloadTooLarge => {
+                class(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The request's body is too large")
+            }
             Self::UnsupportedMediaType => class(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_MEDIA_TYPE",
                 "The request's body must be application/json in UTF-8",
             ),
-            Self::AuthenticationRequired => class(
-                StatusCode::UNAUTHORIZED,
-                "AUTHENTICATION_REQUIRED",
-                "Authentication required",
-            ),
-            Self::InvalidToken(_) => class(
-                StatusCode::UNAUTHORIZED,
-                "INVALID_TOKEN",
-                "Invalid or expired session token",
-            ),
-            Self::WorkspaceAccessDenied { .. } => class(
-                StatusCode::FORBIDDEN,
-                "WORKSPACE_ACCESS_DENIED",
-                "Access denied to workspace ID",
-            ),
-            Self::AgentNotFound => {
-                class(StatusCode::NOT_FOUND, "AGENT_NOT_FOUND", "Agent not found")
+            Self::AuthenticationRequired => {
+                class(StatusCode::UNAUTHORIZED, "AUTHENTICATION_REQUIRED", "Authentication required")
             }
-            Self::SessionNotFound => class(
-                StatusCode::NOT_FOUND,
-                "SESSION_NOT_FOUND",
-                "Session not found",
-            ),
-            Self::AgentNameTaken => class(
-                StatusCode::CONFLICT,
-                "AGENT_NAME_TAKEN",
-                "An agent of the workspace has this name",
-            ),
-            Self::SessionEnded => class(
-                StatusCode::CONFLICT,
-                "SESSION_ENDED",
-                "The session has ended",
-            ),
+            Self::InvalidToken(_) => {
+                class(StatusCode::UNAUTHORIZED, "INVALID_TOKEN", "Invalid or expired session token")
+            }
+            Self::WorkspaceAccessDenied { .. } => {
+                class(StatusCode::FORBIDDEN, "WORKSPACE_ACCESS_DENIED", "Access denied to workspace ID")
+            }
+            Self::AgentNotFound => class(StatusCode::NOT_FOUND, "AGENT_NOT_FOUND", "Agent not found"),
+            Self::SessionNotFound => class(StatusCode::NOT_FOUND, "SESSION_NOT_FOUND", "Session not found"),
+            Self::AgentNameTaken => {
+                class(StatusCode::CONFLICT, "AGENT_NAME_TAKEN", "An agent of the workspace has this name")
+            }
+            Self::SessionEnded => class(StatusCode::CONFLICT, "SESSION_ENDED", "The session has ended"),
             Self::VersionConflict => class(
                 StatusCode::PRECONDITION_FAILED,
                 "VERSION_CONFLICT",
                 "It was changed since the version that If-Match names",
             ),
-            Self::LimitExceeded { .. } => class(
-                StatusCode::TOO_MANY_REQUESTS,
-                "WORKSPACE_LIMIT_EXCEEDED",
-                "As many as allowed exist already",
-            ),
+            Self::LimitExceeded { .. } => {
+                class(StatusCode::TOO_MANY_REQUESTS, "WORKSPACE_LIMIT_EXCEEDED", "As many as allowed exist already")
+            }
             Self::Unavailable(_) => class(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "SERVICE_UNAVAILABLE",
@@ -235,11 +190,7 @@ impl ApiError {
     pub(crate) fn details(&self) -> Option<Value> {
         match self {
             Self::InvalidRequest(fields) => Some(json!({ "field_errors": fields })),
-            Self::WorkspaceAccessDenied {
-                workspace_id,
-                user_id,
-                required,
-            } => Some(json!({
+            Self::WorkspaceAccessDenied { workspace_id, user_id, required } => Some(json!({
                 "workspace_id": workspace_id,
                 "user_id": user_id,
                 "required_permission": required,
@@ -257,10 +208,7 @@ impl ApiError {
                 let wait = RETRY_LIMIT.as_secs();
                 vec![
                     (header::RETRY_AFTER, wait.into()),
-                    (
-                        HeaderName::from_static("x-ratelimit-limit"),
-                        (*limit).into(),
-                    ),
+                    (HeaderName::from_static("x-ratelimit-limit"), (*limit).into()),
                     (HeaderName::from_static("x-ratelimit-remaining"), 0.into()),
                     (HeaderName::from_static("x-ratelimit-reset"), wait.into()),
                 ]

@@ -12,10 +12,7 @@ pub struct FieldErrors(Vec<(Cow<'static, str>, Cow<'static, str>)>);
 
 impl FieldErrors {
     /// A single wrong field.
-    pub(crate) fn one(
-        name: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub(crate) fn one(name: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         let mut name = name.into();
         if let Some((end, _)) = name.char_indices().nth(NAME_LIMIT) {
             name.to_mut().truncate(end);
@@ -27,11 +24,7 @@ impl FieldErrors {
 impl From<parlant_conversations::FieldErrors> for FieldErrors {
     fn from(errors: parlant_conversations::FieldErrors) -> Self {
         let errors = errors.0.into_iter();
-        Self(
-            errors
-                .map(|error| (error.field.into(), error.message.into()))
-                .collect(),
-        )
+        Self(errors.map(|error| (error.field.into(), error.message.into())).collect())
     }
 }
 

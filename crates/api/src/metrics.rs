@@ -20,16 +20,11 @@ pub const UNMATCHED: &str = "unmatched";
 /// Nginx's status for "the client went away before the answer"; never sent, only counted and logged.
 pub(crate) const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-const METHODS: [&str; 8] = [
-    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER",
-];
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
 
 /// The place of a method in [`METHODS`]; anybody can invent methods, so the rest are `OTHER`.
 fn method_index(method: &Method) -> usize {
-    METHODS
-        .iter()
-        .position(|known| *known == method.as_str())
-        .unwrap_or(METHODS.len() - 1)
+    METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1)
 }
 
 /// The gauge of requests in flight.
@@ -57,15 +52,8 @@ impl EndpointMetrics {
         known: impl IntoIterator<Item = (&'a Method, StatusCode)>,
     ) -> Rc<Self> {
         metrics::describe_counter!(REQUESTS, "Requests answered");
-        metrics::describe_histogram!(
-            DURATION,
-            Unit::Seconds,
-            "From a request's head to the end of its answer"
-        );
-        let endpoint = Self {
-            pattern,
-            methods: [const { RefCell::new(None) }; METHODS.len()],
-        };
+        metrics::describe_histogram!(DURATION, Unit::Seconds, "From a request's head to the end of its answer");
+        let endpoint = Self { pattern, methods: [const { RefCell::new(None) }; METHODS.len()] };
         for (method, status) in known {
             endpoint.with(method, |name, series| {
                 series.counter(name, pattern, status.as_u16());

@@ -100,20 +100,13 @@ pub async fn probe_database(config: db_pool::Config, readiness: Readiness) {
             tracing::warn!(?health, error, "Database's health changed");
         }
         readiness.set(health);
-        let pause = if result.is_ok() {
-            INTERVAL
-        } else {
-            INTERVAL_DOWN
-        };
+        let pause = if result.is_ok() { INTERVAL } else { INTERVAL_DOWN };
         tokio::time::sleep(pause).await;
     }
 }
 
 /// Asks over the kept connection, or a new one. Nothing is kept when that fails or takes too long.
-async fn ping(
-    config: &db_pool::Config,
-    connection: &mut Option<db_pool::Client>,
-) -> Result<(), BoxError> {
+async fn ping(config: &db_pool::Config, connection: &mut Option<db_pool::Client>) -> Result<(), BoxError> {
     let client = match connection.take() {
         Some(client) if !client.is_closed() => client,
         _ => db_pool::connect(config).await?,

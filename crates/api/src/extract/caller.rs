@@ -53,11 +53,7 @@ impl Authenticated {
         match workspace.filter(|workspace| workspace.permission >= P::PERMISSION) {
             Some(workspace) => {
                 in_workspace(&workspace.id);
-                Ok(WorkspaceAccess {
-                    user: &self.0.user,
-                    workspace,
-                    level: PhantomData,
-                })
+                Ok(WorkspaceAccess { user: &self.0.user, workspace, level: PhantomData })
             }
             None => Err(self.denied(workspace_id.to_owned(), P::PERMISSION)),
         }
@@ -72,21 +68,14 @@ impl Authenticated {
     /// How a client is told that the domain refused what this caller asked.
     pub(crate) fn failed(&self, error: Error) -> ApiError {
         match error {
-            Error::PermissionDenied {
-                workspace_id,
-                required,
-            } => self.denied(workspace_id, required),
+            Error::PermissionDenied { workspace_id, required } => self.denied(workspace_id, required),
             Error::AgentNotFound => ApiError::AgentNotFound,
             Error::SessionNotFound => ApiError::SessionNotFound,
             Error::AgentNameTaken => ApiError::AgentNameTaken,
             Error::SessionEnded => ApiError::SessionEnded,
             Error::VersionConflict { .. } => ApiError::VersionConflict,
-            Error::IdempotencyMismatch => {
-                ApiError::field(IDEMPOTENCY_KEY, "was used for another message")
-            }
-            Error::AgentLimit { max } | Error::SessionLimit { max } => {
-                ApiError::LimitExceeded { limit: max.into() }
-            }
+            Error::IdempotencyMismatch => ApiError::field(IDEMPOTENCY_KEY, "was used for another message"),
+            Error::AgentLimit { max } | Error::SessionLimit { max } => ApiError::LimitExceeded { limit: max.into() },
             Error::Invalid(fields) => ApiError::InvalidRequest(fields.into()),
             error if error.class() == Class::Unavailable => ApiError::Unavailable(error.into()),
             error => ApiError::Internal(error.into()),
@@ -94,11 +83,7 @@ impl Authenticated {
     }
 
     fn denied(&self, workspace_id: String, required: Permission) -> ApiError {
-        ApiError::WorkspaceAccessDenied {
-            workspace_id,
-            user_id: self.0.user.id.clone(),
-            required,
-        }
+        ApiError::WorkspaceAccessDenied { workspace_id, user_id: self.0.user.id.clone(), required }
     }
 }
 
@@ -182,9 +167,7 @@ impl FromRequest for MaybeAuthenticated {
     }
 }
 
-fn caller(
-    request: &HttpRequest,
-) -> impl Future<Output = Result<Option<Authenticated>, ApiError>> + use<> {
+fn caller(request: &HttpRequest) -> impl Future<Output = Result<Option<Authenticated>, ApiError>> + use<> {
     let asked = credential(request).zip(State::of(request));
     async move {
         let Some((credential, state)) = asked else {
@@ -204,8 +187,7 @@ fn caller(
 fn credential(request: &HttpRequest) -> Option<Credential> {
     let headers = request.headers();
     let values = |name| headers.get_all(name).map(header::HeaderValue::as_bytes);
-    let credential =
-        Credential::from_headers(values(header::AUTHORIZATION), values(header::COOKIE))?;
+    let credential = Credential::from_headers(values(header::AUTHORIZATION), values(header::COOKIE))?;
     Some(match request.peer_addr() {
         Some(client) => credential.with_client(client.ip()),
         None => credential,

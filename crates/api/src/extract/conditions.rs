@@ -41,11 +41,7 @@ pub(crate) fn if_match(request: &HttpRequest) -> Result<IfMatch, ApiError> {
             }
         }
     }
-    Ok(if given {
-        IfMatch::OneOf(versions)
-    } else {
-        IfMatch::Any
-    })
+    Ok(if given { IfMatch::OneOf(versions) } else { IfMatch::Any })
 }
 
 fn wrong_if_match() -> ApiError {
@@ -61,9 +57,10 @@ pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, A
     let Some(key) = keys.next() else {
         return Ok(None);
     };
-    let key = key.to_str().ok().filter(|key| {
-        (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
-    });
+    let key = key
+        .to_str()
+        .ok()
+        .filter(|key| (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
     match (key, keys.next()) {
         (Some(key), None) => Ok(Some(key.to_owned())),
         _ => {
@@ -88,10 +85,7 @@ mod tests {
     fn tags_are_read_and_weak_or_foreign_ones_match_nothing() {
         assert_eq!(read("*").unwrap(), IfMatch::Any);
         assert_eq!(read("\"3\"").unwrap(), IfMatch::OneOf(vec![3]));
-        assert_eq!(
-            read("\"3\", W/\"4\" ,\"x\",\"5\"").unwrap(),
-            IfMatch::OneOf(vec![3, 5])
-        );
+        assert_eq!(read("\"3\", W/\"4\" ,\"x\",\"5\"").unwrap(), IfMatch::OneOf(vec![3, 5]));
         let none = TestRequest::default().to_http_request();
         assert_eq!(if_match(&none).unwrap(), IfMatch::Any);
         for bad in ["3", "", "\"3", "\"3\" \"4\"", "\"3\",", "W/3"] {

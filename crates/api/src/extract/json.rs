@@ -34,9 +34,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         let payload = payload.take();
         Box::pin(async move {
             acceptable?;
-            let body = tokio::time::timeout(BODY_TIMEOUT, read(payload))
-                .await
-                .map_err(|_| ApiError::RequestTimeout)??;
+            let body =
+                tokio::time::timeout(BODY_TIMEOUT, read(payload)).await.map_err(|_| ApiError::RequestTimeout)??;
             parse(&body).map(Self)
         })
     }
@@ -53,8 +52,7 @@ impl<T: Default + DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let headers = request.headers();
         let length = headers.get(header::CONTENT_LENGTH);
-        let empty = length.is_none_or(|length| length == "0")
-            && !headers.contains_key(header::TRANSFER_ENCODING);
+        let empty = length.is_none_or(|length| length == "0") && !headers.contains_key(header::TRANSFER_ENCODING);
         if empty {
             return Box::pin(async { Ok(Self(T::default())) });
         }
@@ -138,9 +136,7 @@ mod tests {
     type Chunk = Result<Bytes, PayloadError>;
 
     async fn read_json(chunks: impl Stream<Item = Chunk> + 'static) -> Result<(), ApiError> {
-        let mut payload = Payload::Stream {
-            payload: Box::pin(chunks) as _,
-        };
+        let mut payload = Payload::Stream { payload: Box::pin(chunks) as _ };
         let request = TestRequest::default().insert_header(header::ContentType::json());
         let request = request.to_http_request();
         let read = Json::<serde_json::Value>::from_request(&request, &mut payload).await;
@@ -158,10 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_ends_too_early_is_told() {
-        let chunks = [
-            Ok(Bytes::from_static(b"{")),
-            Err(PayloadError::Incomplete(None)),
-        ];
+        let chunks = [Ok(Bytes::from_static(b"{")), Err(PayloadError::Incomplete(None))];
         let read = read_json(stream::iter(chunks)).await;
         assert!(matches!(read, Err(ApiError::InvalidRequest(_))), "{read:?}");
     }

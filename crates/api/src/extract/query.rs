@@ -19,10 +19,6 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
         let value = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
-        ready(
-            value
-                .map(Self)
-                .map_err(|error| wrong_field(&error, "query")),
-        )
+        ready(value.map(Self).map_err(|error| wrong_field(&error, "query")))
     }
 }

@@ -52,10 +52,7 @@ impl<B: MessageBody> MessageBody for Watched<B> {
         self.source.size()
     }
 
-    fn poll_next(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let this = self.project();
         let request = std::rc::Rc::clone(&this.exchange.context);
         let _entered = request.span.enter();

@@ -30,12 +30,7 @@ enum Progress {
 impl Exchange {
     pub(super) fn begin(context: Rc<RequestContext>, in_flight: Gauge) -> Self {
         in_flight.increment(1.0);
-        Self {
-            context,
-            in_flight,
-            progress: Progress::Working,
-            bytes: 0,
-        }
+        Self { context, in_flight, progress: Progress::Working, bytes: 0 }
     }
 
     /// The head of the answer is made.
@@ -72,11 +67,7 @@ impl Drop for Exchange {
         self.in_flight.decrement(1.0);
         context.endpoint().record(&context.method, status, duration);
         // The bodies of answers to HEAD are measured, not sent.
-        let bytes = if context.method == Method::HEAD {
-            0
-        } else {
-            self.bytes
-        };
+        let bytes = if context.method == Method::HEAD { 0 } else { self.bytes };
         context.span.in_scope(|| {
             tracing::info!(
                 status_code = status,

@@ -116,31 +116,21 @@ fn finish<B: MessageBody>(
         headers.insert(name.clone(), value.clone());
     }
     if failure.is_some() {
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     headers.insert(REQUEST_ID, context.request_id().clone());
     headers.insert(TRACEPARENT, context.trace.header());
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if draining {
-        response
-            .head_mut()
-            .set_connection_type(ConnectionType::Close);
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
     exchange.sending(response.status());
     response.map_body(|_, body| {
         let source = match failure {
-            Some(failure) => Source::Envelope {
-                text: failure.envelope,
-            },
+            Some(failure) => Source::Envelope { text: failure.envelope },
             None => Source::Handler { body },
         };
         Watched::new(source, exchange)
@@ -167,7 +157,9 @@ fn failure<B: MessageBody>(response: &HttpResponse<B>, request_id: &str) -> Opti
             }
             None => {
                 let class = Class::of_status(status);
-                tracing::warn!(code = class.code, %error, "Request not answered by its handler");
+                if status.is_server_error() {
+                    tracing::error!(code = class.code, %error, "Request failed");
+                }
                 (class, None, Vec::new())
             }
         },
@@ -176,8 +168,5 @@ fn failure<B: MessageBody>(response: &HttpResponse<B>, request_id: &str) -> Opti
         }
         None => return None,
     };
-    Some(Failure {
-        envelope: envelope(class, details, request_id),
-        headers,
-    })
+    Some(Failure { envelope: envelope(class, details, request_id), headers })
 }

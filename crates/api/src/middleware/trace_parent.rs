@@ -15,14 +15,8 @@ impl TraceParent {
     /// The next hop of the trace that `incoming` belongs to; the first hop of a new, unsampled one when there is none
     /// or when it is not valid. The ids come from `fresh`.
     pub(crate) fn next(incoming: Option<&HeaderValue>, fresh: Uuid) -> Self {
-        let (trace_id, flags) = incoming
-            .and_then(|value| parse(value.as_bytes()))
-            .unwrap_or((fresh.as_u128(), 0));
-        Self {
-            trace_id,
-            span_id: fresh.as_u64_pair().1,
-            flags,
-        }
+        let (trace_id, flags) = incoming.and_then(|value| parse(value.as_bytes())).unwrap_or((fresh.as_u128(), 0));
+        Self { trace_id, span_id: fresh.as_u64_pair().1, flags }
     }
 
     /// The trace's id as 32 lower-case hexadecimal digits.
@@ -33,11 +27,7 @@ impl TraceParent {
     /// The value of `traceparent`.
     pub(crate) fn header(&self) -> HeaderValue {
         let mut text = String::with_capacity(55);
-        let _ = write!(
-            text,
-            "00-{:032x}-{:016x}-{:02x}",
-            self.trace_id, self.span_id, self.flags
-        );
+        let _ = write!(text, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags);
         HeaderValue::from_maybe_shared(actix_web::web::Bytes::from(text))
             .unwrap_or_else(|_| HeaderValue::from_static(""))
     }
@@ -66,10 +56,7 @@ fn parse(value: &[u8]) -> Option<(u128, u8)> {
 fn hexadecimal(digits: &[u8]) -> Option<u128> {
     let lower = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
     let text = std::str::from_utf8(digits).ok()?;
-    digits
-        .iter()
-        .all(lower)
-        .then(|| u128::from_str_radix(text, 16).ok())?
+    digits.iter().all(lower).then(|| u128::from_str_radix(text, 16).ok())?
 }
 
 #[cfg(test)]
@@ -87,16 +74,10 @@ mod tests {
     fn a_valid_trace_goes_on_with_a_span_of_our_own() {
         let ours = next(EXAMPLE);
         assert_eq!(ours.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!(
-            ours.header(),
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000007-01"
-        );
+        assert_eq!(ours.header(), "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000007-01");
         let later = next(&EXAMPLE.replacen("00-", "42-", 1));
         assert_eq!(later.trace_id(), ours.trace_id());
-        assert_eq!(
-            next(&format!("42-{}-more", &EXAMPLE[3..])).trace_id(),
-            ours.trace_id()
-        );
+        assert_eq!(next(&format!("42-{}-more", &EXAMPLE[3..])).trace_id(), ours.trace_id());
     }
 
     #[test]

@@ -8,8 +8,7 @@ use serde_json::Value;
 use super::Done;
 use super::paging::{answer_page, cursor};
 use crate::extract::{
-    AgentId, Authenticated, FromCaller, IfMatch, Json, Query, Read, WorkspaceId, Write, if_match,
-    in_workspace,
+    AgentId, Authenticated, FromCaller, IfMatch, Json, Query, Read, WorkspaceId, Write, if_match, in_workspace,
 };
 use crate::{ApiError, Endpoint, State};
 
@@ -17,13 +16,8 @@ use crate::{ApiError, Endpoint, State};
 const NO_VERSION: i32 = 0;
 
 pub(super) fn mount(config: &mut ServiceConfig) {
-    Endpoint::new("/api/v1/agents")
-        .get(list)
-        .on(Method::POST, StatusCode::CREATED, create)
-        .mount(config);
-    Endpoint::new("/api/v1/agents/workspaces/{id}/agents")
-        .get(list_workspace)
-        .mount(config);
+    Endpoint::new("/api/v1/agents").get(list).on(Method::POST, StatusCode::CREATED, create).mount(config);
+    Endpoint::new("/api/v1/agents/workspaces/{id}/agents").get(list_workspace).mount(config);
     Endpoint::new("/api/v1/agents/{id}")
         .get(get)
         .on(Method::PATCH, StatusCode::OK, update)
@@ -83,11 +77,7 @@ async fn list(
 
 async fn list_workspace(
     state: Data<State>,
-    FromCaller(caller, (request, WorkspaceId(id), Query(list))): FromCaller<(
-        HttpRequest,
-        WorkspaceId,
-        Query<List>,
-    )>,
+    FromCaller(caller, (request, WorkspaceId(id), Query(list))): FromCaller<(HttpRequest, WorkspaceId, Query<List>)>,
 ) -> Result<HttpResponse, ApiError> {
     if list.workspace_id.as_ref().is_some_and(|other| *other != id) {
         return Err(ApiError::field("workspace_id", "is not the path's"));
@@ -106,11 +96,8 @@ async fn list_in(
         Some(id) => caller.access::<Read>(id)?.actor(),
         None => caller.everywhere(),
     };
-    let list = ListAgents {
-        workspace_id,
-        cursor: cursor(list.cursor.as_deref())?,
-        limit: list.limit.unwrap_or(DEFAULT_PAGE),
-    };
+    let list =
+        ListAgents { workspace_id, cursor: cursor(list.cursor.as_deref())?, limit: list.limit.unwrap_or(DEFAULT_PAGE) };
     let page = state.conversations.list_agents(&actor, list).await;
     let page = page.map_err(|error| caller.failed(error))?;
     Ok(answer_page(request, &page))
@@ -144,11 +131,7 @@ struct Update {
 
 async fn update(
     state: Data<State>,
-    FromCaller(caller, (request, AgentId(id), Json(body))): FromCaller<(
-        HttpRequest,
-        AgentId,
-        Json<Update>,
-    )>,
+    FromCaller(caller, (request, AgentId(id), Json(body))): FromCaller<(HttpRequest, AgentId, Json<Update>)>,
 ) -> Result<HttpResponse, ApiError> {
     let actor = caller.everywhere();
     let expected = match if_match(&request)? {
@@ -171,10 +154,7 @@ async fn update(
         model: body.model,
         temperature: body.temperature,
     };
-    let updated = state
-        .conversations
-        .update_agent(&actor, id, patch, expected)
-        .await;
+    let updated = state.conversations.update_agent(&actor, id, patch, expected).await;
     let agent = updated.map_err(|error| caller.failed(error))?;
     Ok(answer(HttpResponse::Ok(), &agent))
 }
@@ -183,20 +163,13 @@ async fn archive(
     state: Data<State>,
     FromCaller(caller, AgentId(id)): FromCaller<AgentId>,
 ) -> Result<HttpResponse, ApiError> {
-    let archived = state
-        .conversations
-        .archive_agent(&caller.everywhere(), id)
-        .await;
+    let archived = state.conversations.archive_agent(&caller.everywhere(), id).await;
     archived.map_err(|error| caller.failed(error))?;
-    Ok(HttpResponse::Ok().json(Done {
-        message: "Agent deleted",
-    }))
+    Ok(HttpResponse::Ok().json(Done { message: "Agent deleted" }))
 }
 
 /// An agent with its version as entity tag.
 fn answer(mut response: HttpResponseBuilder, agent: &Agent) -> HttpResponse {
     in_workspace(&agent.workspace_id);
-    response
-        .insert_header((header::ETAG, format!("\"{}\"", agent.version)))
-        .json(agent)
+    response.insert_header((header::ETAG, format!("\"{}\"", agent.version))).json(agent)
 }

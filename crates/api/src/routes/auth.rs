@@ -6,31 +6,17 @@ use parlant_auth_bridge::{Credential, Permission, Session, Statistics, User, Ver
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::extract::{
-    Authenticated, FromCaller, Json, MaybeAuthenticated, OptionalJson, Read, WorkspaceId,
-};
+use crate::extract::{Authenticated, FromCaller, Json, MaybeAuthenticated, OptionalJson, Read, WorkspaceId};
 use crate::{ApiError, Endpoint, State};
 
 pub(super) fn mount(config: &mut ServiceConfig) {
-    Endpoint::new("/api/v1/auth/status")
-        .get(status)
-        .mount(config);
-    Endpoint::new("/api/v1/auth/validate")
-        .on(Method::POST, StatusCode::OK, validate)
-        .mount(config);
+    Endpoint::new("/api/v1/auth/status").get(status).mount(config);
+    Endpoint::new("/api/v1/auth/validate").on(Method::POST, StatusCode::OK, validate).mount(config);
     Endpoint::new("/api/v1/auth/me").get(me).mount(config);
-    Endpoint::new("/api/v1/auth/workspaces")
-        .get(workspaces)
-        .mount(config);
-    Endpoint::new("/api/v1/auth/workspaces/{id}/access")
-        .get(access)
-        .mount(config);
-    Endpoint::new("/api/v1/auth/workspaces/{id}/context")
-        .on(Method::POST, StatusCode::OK, context)
-        .mount(config);
-    Endpoint::new("/api/v1/auth/cache/stats")
-        .get(cache_statistics)
-        .mount(config);
+    Endpoint::new("/api/v1/auth/workspaces").get(workspaces).mount(config);
+    Endpoint::new("/api/v1/auth/workspaces/{id}/access").get(access).mount(config);
+    Endpoint::new("/api/v1/auth/workspaces/{id}/context").on(Method::POST, StatusCode::OK, context).mount(config);
+    Endpoint::new("/api/v1/auth/cache/stats").get(cache_statistics).mount(config);
 }
 
 /// A person and what is open to that person.
@@ -45,12 +31,7 @@ struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     fn new(caller: &'a Authenticated, authenticated: Option<bool>) -> Self {
-        Self {
-            authenticated,
-            user: caller.user(),
-            session: caller.session(),
-            workspaces: caller.workspaces(),
-        }
+        Self { authenticated, user: caller.user(), session: caller.session(), workspaces: caller.workspaces() }
     }
 }
 
@@ -64,9 +45,7 @@ async fn status(MaybeAuthenticated(caller): MaybeAuthenticated) -> HttpResponse 
     let mut response = HttpResponse::Ok();
     match caller {
         Some(caller) => response.json(Caller::new(&caller, Some(true))),
-        None => response.json(Anonymous {
-            authenticated: false,
-        }),
+        None => response.json(Anonymous { authenticated: false }),
     }
 }
 
@@ -92,10 +71,7 @@ struct Validation<'a> {
 }
 
 /// What a token is worth, for other services.
-async fn validate(
-    state: Data<State>,
-    Json(body): Json<Validate>,
-) -> Result<HttpResponse, ApiError> {
+async fn validate(state: Data<State>, Json(body): Json<Validate>) -> Result<HttpResponse, ApiError> {
     let credential = Credential::from_bearer(&body.token);
     let identity = match state.auth.authenticate(&credential).await {
         Verdict::Valid(identity) => Some(identity),
@@ -117,9 +93,7 @@ struct Workspaces<'a> {
 }
 
 async fn workspaces(FromCaller(caller, ()): FromCaller<()>) -> HttpResponse {
-    HttpResponse::Ok().json(Workspaces {
-        workspaces: caller.workspaces(),
-    })
+    HttpResponse::Ok().json(Workspaces { workspaces: caller.workspaces() })
 }
 
 #[derive(Serialize)]
@@ -128,14 +102,9 @@ struct Access<'a> {
     workspace: &'a Workspace,
 }
 
-async fn access(
-    FromCaller(caller, WorkspaceId(id)): FromCaller<WorkspaceId>,
-) -> Result<HttpResponse, ApiError> {
+async fn access(FromCaller(caller, WorkspaceId(id)): FromCaller<WorkspaceId>) -> Result<HttpResponse, ApiError> {
     let access = caller.access::<Read>(&id)?;
-    Ok(HttpResponse::Ok().json(Access {
-        has_access: true,
-        workspace: access.workspace(),
-    }))
+    Ok(HttpResponse::Ok().json(Access { has_access: true, workspace: access.workspace() }))
 }
 
 /// What the context is for.
@@ -168,10 +137,7 @@ struct Person<'a> {
 
 async fn context(
     state: Data<State>,
-    FromCaller(caller, (WorkspaceId(id), OptionalJson(body))): FromCaller<(
-        WorkspaceId,
-        OptionalJson<ContextFor>,
-    )>,
+    FromCaller(caller, (WorkspaceId(id), OptionalJson(body))): FromCaller<(WorkspaceId, OptionalJson<ContextFor>)>,
 ) -> Result<HttpResponse, ApiError> {
     let access = caller.access::<Read>(&id)?;
     if let Some(agent_id) = body.agent_id {
@@ -182,11 +148,7 @@ async fn context(
     let user = caller.user();
     Ok(HttpResponse::Ok().json(Context {
         session_id: &caller.session().id,
-        user_context: Person {
-            user,
-            role: workspace.permission,
-            permissions: workspace.permission.expand(),
-        },
+        user_context: Person { user, role: workspace.permission, permissions: workspace.permission.expand() },
         workspace_id: &workspace.id,
         agent_id: body.agent_id,
         isolation_boundary: format!("workspace:{}:user:{}", workspace.id, user.id),

@@ -28,11 +28,7 @@ async fn ready(state: Data<State>) -> HttpResponse {
         Health::Degraded => ("degraded", true),
         Health::Unhealthy => ("unhealthy", false),
     };
-    let mut response = if good {
-        HttpResponse::Ok()
-    } else {
-        HttpResponse::ServiceUnavailable()
-    };
+    let mut response = if good { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(report(status, &state))
 }
 
@@ -42,9 +38,5 @@ async fn live(state: Data<State>) -> HttpResponse {
 }
 
 fn report(status: &'static str, state: &State) -> Report {
-    Report {
-        status,
-        service: SERVICE,
-        version: state.version,
-    }
+    Report { status, service: SERVICE, version: state.version }
 }

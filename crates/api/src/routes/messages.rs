@@ -27,11 +27,7 @@ struct Post {
 
 async fn post(
     state: Data<State>,
-    FromCaller(caller, (request, SessionId(session_id), Json(body))): FromCaller<(
-        HttpRequest,
-        SessionId,
-        Json<Post>,
-    )>,
+    FromCaller(caller, (request, SessionId(session_id), Json(body))): FromCaller<(HttpRequest, SessionId, Json<Post>)>,
 ) -> Result<HttpResponse, ApiError> {
     if body.session_id.is_some_and(|other| other != session_id) {
         return Err(ApiError::field("session_id", "is not the path's"));
@@ -43,10 +39,7 @@ async fn post(
         idempotency_key: idempotency_key(&request)?,
     };
     let actor = caller.everywhere();
-    let posted = state
-        .conversations
-        .post_message(&actor, session_id, new)
-        .await;
+    let posted = state.conversations.post_message(&actor, session_id, new).await;
     let message = posted.map_err(|error| caller.failed(error))?;
     Ok(HttpResponse::Created().json(message))
 }
@@ -69,15 +62,9 @@ async fn list(
         (None, Some(after)) => after.saturating_add(1),
         (Some(_), Some(_)) => return Err(ApiError::field("after", "excludes offset")),
     };
-    let list = ListMessages {
-        offset,
-        limit: list.limit.unwrap_or(DEFAULT_PAGE),
-    };
+    let list = ListMessages { offset, limit: list.limit.unwrap_or(DEFAULT_PAGE) };
     let actor = caller.everywhere();
-    let messages = state
-        .conversations
-        .list_messages(&actor, session_id, list)
-        .await;
+    let messages = state.conversations.list_messages(&actor, session_id, list).await;
     let messages = messages.map_err(|error| caller.failed(error))?;
     Ok(HttpResponse::Ok().json(messages))
 }

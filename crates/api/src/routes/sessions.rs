@@ -12,14 +12,8 @@ use crate::extract::{FromCaller, Json, Query, Read, SessionId, in_workspace};
 use crate::{ApiError, Endpoint, State};
 
 pub(super) fn mount(config: &mut ServiceConfig) {
-    Endpoint::new("/api/v1/agents/sessions")
-        .get(list)
-        .on(Method::POST, StatusCode::CREATED, start)
-        .mount(config);
-    Endpoint::new("/api/v1/agents/sessions/{id}")
-        .get(get)
-        .on(Method::DELETE, StatusCode::OK, end)
-        .mount(config);
+    Endpoint::new("/api/v1/agents/sessions").get(list).on(Method::POST, StatusCode::CREATED, start).mount(config);
+    Endpoint::new("/api/v1/agents/sessions/{id}").get(get).on(Method::DELETE, StatusCode::OK, end).mount(config);
 }
 
 #[derive(Deserialize)]
@@ -35,20 +29,11 @@ async fn start(
     FromCaller(caller, Json(body)): FromCaller<Json<Start>>,
 ) -> Result<HttpResponse, ApiError> {
     let access = caller.access::<Read>(&body.workspace_id)?;
-    let new = NewSession {
-        agent_id: body.agent_id,
-        workspace_id: body.workspace_id,
-        context: body.context,
-    };
-    let started = state
-        .conversations
-        .start_session(&access.actor(), new)
-        .await;
+    let new = NewSession { agent_id: body.agent_id, workspace_id: body.workspace_id, context: body.context };
+    let started = state.conversations.start_session(&access.actor(), new).await;
     let session = started.map_err(|error| caller.failed(error))?;
     let location = format!("/api/v1/agents/sessions/{}", session.id);
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, location))
-        .json(session))
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(session))
 }
 
 #[derive(Deserialize)]
@@ -96,13 +81,8 @@ async fn end(
     state: Data<State>,
     FromCaller(caller, SessionId(id)): FromCaller<SessionId>,
 ) -> Result<HttpResponse, ApiError> {
-    let ended = state
-        .conversations
-        .end_session(&caller.everywhere(), id)
-        .await;
+    let ended = state.conversations.end_session(&caller.everywhere(), id).await;
     let session = ended.map_err(|error| caller.failed(error))?;
     in_workspace(&session.workspace_id);
-    Ok(HttpResponse::Ok().json(Done {
-        message: "Session ended",
-    }))
+    Ok(HttpResponse::Ok().json(Done { message: "Session ended" }))
 }

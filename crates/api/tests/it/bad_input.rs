@@ -32,16 +32,9 @@ impl House {
         let new = json!({"workspace_id": people.workspace, "name": "Guide"});
         let agent = ada.post("/api/v1/agents", &new).await.expect(201)["id"].clone();
         let new = json!({"workspace_id": people.workspace, "agent_id": agent});
-        let session =
-            ada.post("/api/v1/agents/sessions", &new).await.expect(201)["session_id"].clone();
+        let session = ada.post("/api/v1/agents/sessions", &new).await.expect(201)["session_id"].clone();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        Self {
-            agent: text(&agent),
-            session: text(&session),
-            database,
-            server,
-            people,
-        }
+        Self { agent: text(&agent), session: text(&session), database, server, people }
     }
 
     fn ada(&self) -> Caller<'_> {
@@ -49,12 +42,7 @@ impl House {
     }
 
     fn routes(&self) -> Vec<Route> {
-        let route = |method, path: String, required, good| Route {
-            method,
-            path,
-            good,
-            required,
-        };
+        let route = |method, path: String, required, good| Route { method, path, good, required };
         let workspace_id = &self.people.workspace;
         vec![
             route(
@@ -89,12 +77,7 @@ impl House {
                     "content": "Hi", "metadata": {"a": 1}, "message_type": "user", "session_id": self.session
                 }),
             ),
-            route(
-                Method::POST,
-                "/api/v1/auth/validate".into(),
-                &["token"],
-                json!({"token": "t"}),
-            ),
+            route(Method::POST, "/api/v1/auth/validate".into(), &["token"], json!({"token": "t"})),
             route(
                 Method::POST,
                 format!("/api/v1/auth/workspaces/{workspace_id}/context"),
@@ -108,8 +91,7 @@ impl House {
     async fn stored(&self) -> Vec<String> {
         let client = self.database.superuser().await;
         let mut all = Vec::new();
-        let tables =
-            "select tablename::text from pg_tables where tablename like 'parlant\\_%' order by 1";
+        let tables = "select tablename::text from pg_tables where tablename like 'parlant\\_%' order by 1";
         for table in client.query(tables, &[]).await.unwrap() {
             let table: &str = table.get(0);
             let sql = format!("select t::text from {table} t order by 1");
@@ -123,12 +105,7 @@ impl House {
 
     async fn send(&self, route: &Route, body: impl Into<reqwest::Body>) -> Answer {
         let request = self.ada().request(route.method.clone(), &route.path);
-        answer(
-            request
-                .header("content-type", "application/json")
-                .body(body),
-        )
-        .await
+        answer(request.header("content-type", "application/json").body(body)).await
     }
 
     async fn send_json(&self, route: &Route, body: &Value) -> Answer {
@@ -140,9 +117,7 @@ impl House {
 #[track_caller]
 fn wrong_fields(answer: &Answer) -> Vec<String> {
     let details = answer.refused(400, "INVALID_REQUEST");
-    let fields = details["field_errors"]
-        .as_object()
-        .unwrap_or_else(|| panic!("{answer:?}"));
+    let fields = details["field_errors"].as_object().unwrap_or_else(|| panic!("{answer:?}"));
     assert!(!fields.is_empty(), "{answer:?}");
     fields.keys().cloned().collect()
 }
@@ -152,13 +127,7 @@ fn bad_values(name: &str) -> Vec<Value> {
     let long = |length| Value::from("x".repeat(length));
     let nul = json!("a\0b");
     let deep = (0..100).fold(json!(1), |value, _| json!([value]));
-    let numbers = [
-        json!(1),
-        json!(-1),
-        json!(1.5),
-        json!(u64::MAX),
-        json!(true),
-    ];
+    let numbers = [json!(1), json!(-1), json!(1.5), json!(u64::MAX), json!(true)];
     let mut bad = match name {
         "name" => vec![json!(""), json!("  "), long(256), nul, json!("a\nb")],
         "description" => vec![long(4001), nul],
@@ -172,20 +141,10 @@ fn bad_values(name: &str) -> Vec<Value> {
             json!([deep]),
             json!(vec!["g"; 201]),
         ],
-        "temperature" => vec![
-            json!(-0.1),
-            json!(2.1),
-            json!(1e300),
-            json!("1"),
-            json!(u64::MAX),
-        ],
-        "agent_id" | "session_id" => vec![
-            json!(""),
-            json!("x"),
-            json!("018f3f3e-0000-7000-8000-00000000000"),
-            nul,
-            long(10_000),
-        ],
+        "temperature" => vec![json!(-0.1), json!(2.1), json!(1e300), json!("1"), json!(u64::MAX)],
+        "agent_id" | "session_id" => {
+            vec![json!(""), json!("x"), json!("018f3f3e-0000-7000-8000-00000000000"), nul, long(10_000)]
+        }
         "context" | "metadata" => vec![
             json!("text"),
             json!([]),
@@ -223,12 +182,7 @@ async fn a_wrong_field_is_named() {
                 let answer = house.send_json(&route, &body).await;
                 let wrong = wrong_fields(&answer);
                 assert_eq!(wrong.len(), 1, "{answer:?}");
-                assert!(
-                    wrong[0].starts_with(name),
-                    "{} {name}={:.100}: {answer:?}",
-                    route.path,
-                    bad.to_string()
-                );
+                assert!(wrong[0].starts_with(name), "{} {name}={:.100}: {answer:?}", route.path, bad.to_string());
             }
         }
         for name in route.required {
@@ -242,14 +196,7 @@ async fn a_wrong_field_is_named() {
                 assert_eq!(wrong_fields(&house.send_json(&route, &body).await), [*name]);
             }
         }
-        for name in [
-            "user_id",
-            "id",
-            "status",
-            "x",
-            "né\"e",
-            &"long".repeat(1000),
-        ] {
+        for name in ["user_id", "id", "status", "x", "né\"e", &"long".repeat(1000)] {
             let mut body = route.good.clone();
             body[name] = json!(1);
             let wrong = wrong_fields(&house.send_json(&route, &body).await);
@@ -266,10 +213,7 @@ async fn several_wrong_fields_are_named_together() {
         "workspace_id": house.people.workspace, "name": "", "description": "\0", "temperature": 3, "tools": [1]
     });
     let answer = house.ada().post("/api/v1/agents", &body).await;
-    assert_eq!(
-        wrong_fields(&answer),
-        ["description", "name", "temperature", "tools"]
-    );
+    assert_eq!(wrong_fields(&answer), ["description", "name", "temperature", "tools"]);
 }
 
 #[tokio::test]
@@ -279,14 +223,7 @@ async fn what_is_not_json_is_refused() {
     for route in house.routes() {
         let good = route.good.to_string();
         let inner = &good[1..good.len() - 1];
-        let name = route
-            .good
-            .as_object()
-            .unwrap()
-            .keys()
-            .next()
-            .unwrap()
-            .clone();
+        let name = route.good.as_object().unwrap().keys().next().unwrap().clone();
         let texts: Vec<Vec<u8>> = vec![
             b"{".to_vec(),
             good.as_bytes()[..good.len() - 1].to_vec(),
@@ -301,12 +238,7 @@ async fn what_is_not_json_is_refused() {
             format!(r#"{{"{name}": "\ud800"}}"#).into_bytes(),
             format!(r#"{{"{name}": 1e400}}"#).into_bytes(),
             format!(r#"{{"{name}": {}}}"#, "9".repeat(400)).into_bytes(),
-            format!(
-                r#"{{"{name}": {}{}}}"#,
-                "[".repeat(10_000),
-                "]".repeat(10_000)
-            )
-            .into_bytes(),
+            format!(r#"{{"{name}": {}{}}}"#, "[".repeat(10_000), "]".repeat(10_000)).into_bytes(),
             format!("{}{}", "[".repeat(200), "]".repeat(200)).into_bytes(),
             format!(r#"{{{inner}, "{name}": null}}"#).into_bytes(),
             format!("\u{feff}{good}").into_bytes(),
@@ -354,9 +286,7 @@ async fn other_types_of_content_are_refused() {
             .header("content-type", "application/json")
             .header("content-encoding", "gzip")
             .body(vec![0x1f, 0x8b]);
-        answer(compressed)
-            .await
-            .refused(415, "UNSUPPORTED_MEDIA_TYPE");
+        answer(compressed).await.refused(415, "UNSUPPORTED_MEDIA_TYPE");
     }
     assert_eq!(house.stored().await, before);
 
@@ -381,20 +311,14 @@ async fn a_body_may_have_256_kib() {
                 .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
                 .collect::<Vec<_>>();
             let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-            house
-                .send(&route, stream)
-                .await
-                .refused(413, "PAYLOAD_TOO_LARGE");
+            house.send(&route, stream).await.refused(413, "PAYLOAD_TOO_LARGE");
         }
     }
     assert_eq!(house.stored().await, before);
     let token = format!(r#"{{"token":"{}"}}"#, "t".repeat(256 * 1024 - 12));
     let request = house.server.request(Method::POST, "/api/v1/auth/validate");
     let request = request.header("content-type", "application/json");
-    assert_eq!(
-        answer(request.body(token)).await.expect(200),
-        json!({"valid": false})
-    );
+    assert_eq!(answer(request.body(token)).await.expect(200), json!({"valid": false}));
 }
 
 #[tokio::test]
@@ -409,21 +333,9 @@ async fn a_wrong_parameter_is_named() {
     ];
     let too_much = "9".repeat(400);
     let mut cases = vec![
-        (
-            "/api/v1/agents/sessions",
-            "agent_id=x".to_owned(),
-            "agent_id",
-        ),
-        (
-            "/api/v1/agents/sessions",
-            "agent_id=".to_owned(),
-            "agent_id",
-        ),
-        (
-            "/api/v1/agents/sessions",
-            "status=open".to_owned(),
-            "status",
-        ),
+        ("/api/v1/agents/sessions", "agent_id=x".to_owned(), "agent_id"),
+        ("/api/v1/agents/sessions", "agent_id=".to_owned(), "agent_id"),
+        ("/api/v1/agents/sessions", "status=open".to_owned(), "status"),
         ("/api/v1/agents/sessions", "status=%00".to_owned(), "status"),
         (&messages, "offset=-1".to_owned(), "offset"),
         (&messages, format!("offset={too_much}"), "offset"),
@@ -432,18 +344,7 @@ async fn a_wrong_parameter_is_named() {
         (&messages, "cursor=x".to_owned(), "cursor"),
     ];
     for path in lists.iter().chain([&messages]) {
-        for limit in [
-            "0",
-            "101",
-            "-1",
-            "x",
-            "",
-            "1.5",
-            "%00",
-            "%ff",
-            "+1",
-            too_much.as_str(),
-        ] {
+        for limit in ["0", "101", "-1", "x", "", "1.5", "%00", "%ff", "+1", too_much.as_str()] {
             cases.push((path, format!("limit={limit}"), "limit"));
         }
         cases.push((path, "limit=1&limit=2".to_owned(), "limit"));
@@ -451,13 +352,7 @@ async fn a_wrong_parameter_is_named() {
         cases.push((path, "%ff%00=a".to_owned(), "\u{fffd}\0"));
     }
     for path in &lists {
-        for cursor in [
-            "",
-            "x",
-            "%00",
-            "%ff",
-            "018f3f3e-0000-7000-8000-000000000000",
-        ] {
+        for cursor in ["", "x", "%00", "%ff", "018f3f3e-0000-7000-8000-000000000000"] {
             cases.push((path, format!("cursor={cursor}"), "cursor"));
         }
     }
@@ -466,15 +361,9 @@ async fn a_wrong_parameter_is_named() {
         assert_eq!(wrong_fields(&answer), [name], "{path}?{query}");
     }
     // A page far beyond the end is empty.
-    let beyond = house
-        .ada()
-        .get(&format!("{messages}?offset=4294967295"))
-        .await;
+    let beyond = house.ada().get(&format!("{messages}?offset=4294967295")).await;
     assert_eq!(beyond.expect(200)["messages"], json!([]));
-    let beyond = house
-        .ada()
-        .get(&format!("{messages}?after=4294967295"))
-        .await;
+    let beyond = house.ada().get(&format!("{messages}?after=4294967295")).await;
     assert_eq!(beyond.expect(200)["messages"], json!([]));
 }
 
@@ -482,26 +371,11 @@ async fn a_wrong_parameter_is_named() {
 async fn a_workspace_that_is_no_workspace_is_refused() {
     let house = House::new().await;
     let long = "w".repeat(5000);
-    for id in [
-        "",
-        "x",
-        "%00",
-        "%ff",
-        "'; drop table parlant_agent; --",
-        long.as_str(),
-    ] {
+    for id in ["", "x", "%00", "%ff", "'; drop table parlant_agent; --", long.as_str()] {
         let path = format!("/api/v1/agents?workspace_id={id}");
-        house
-            .ada()
-            .get(&path)
-            .await
-            .refused(403, "WORKSPACE_ACCESS_DENIED");
+        house.ada().get(&path).await.refused(403, "WORKSPACE_ACCESS_DENIED");
         let path = format!("/api/v1/agents/sessions?workspace_id={id}");
-        house
-            .ada()
-            .get(&path)
-            .await
-            .refused(403, "WORKSPACE_ACCESS_DENIED");
+        house.ada().get(&path).await.refused(403, "WORKSPACE_ACCESS_DENIED");
     }
     for id in ["", "x", "\0", "\u{10ffff}", &"w".repeat(100_000)] {
         let body = json!({"workspace_id": id, "name": "n"});
@@ -527,47 +401,20 @@ async fn an_id_that_is_no_id_names_nothing() {
     ] {
         let path = format!("/api/v1/agents/{id}");
         house.ada().get(&path).await.refused(404, "AGENT_NOT_FOUND");
-        house
-            .ada()
-            .patch(&path, &json!({}))
-            .await
-            .refused(404, "AGENT_NOT_FOUND");
-        house
-            .ada()
-            .delete(&path)
-            .await
-            .refused(404, "AGENT_NOT_FOUND");
+        house.ada().patch(&path, &json!({})).await.refused(404, "AGENT_NOT_FOUND");
+        house.ada().delete(&path).await.refused(404, "AGENT_NOT_FOUND");
         let path = format!("/api/v1/agents/sessions/{id}");
-        house
-            .ada()
-            .get(&path)
-            .await
-            .refused(404, "SESSION_NOT_FOUND");
-        house
-            .ada()
-            .delete(&path)
-            .await
-            .refused(404, "SESSION_NOT_FOUND");
+        house.ada().get(&path).await.refused(404, "SESSION_NOT_FOUND");
+        house.ada().delete(&path).await.refused(404, "SESSION_NOT_FOUND");
         let path = format!("{path}/messages");
-        house
-            .ada()
-            .get(&path)
-            .await
-            .refused(404, "SESSION_NOT_FOUND");
+        house.ada().get(&path).await.refused(404, "SESSION_NOT_FOUND");
         let message = json!({"content": "Hi"});
-        house
-            .ada()
-            .post(&path, &message)
-            .await
-            .refused(404, "SESSION_NOT_FOUND");
+        house.ada().post(&path, &message).await.refused(404, "SESSION_NOT_FOUND");
     }
     // The path's session is the one that counts.
     let path = format!("/api/v1/agents/sessions/{}/messages", house.session);
     let other = json!({"content": "Hi", "session_id": house.agent});
-    assert_eq!(
-        wrong_fields(&house.ada().post(&path, &other).await),
-        ["session_id"]
-    );
+    assert_eq!(wrong_fields(&house.ada().post(&path, &other).await), ["session_id"]);
 }
 
 #[tokio::test]
@@ -577,50 +424,27 @@ async fn wrong_headers_are_named_or_refused() {
     let path = format!("/api/v1/agents/sessions/{}/messages", house.session);
     let long = "k".repeat(256);
     for key in [&b""[..], b"a b", b"\xc3\xa9", b"\xff", long.as_bytes()] {
-        let request = house
-            .ada()
-            .request(Method::POST, &path)
-            .header("idempotency-key", key);
+        let request = house.ada().request(Method::POST, &path).header("idempotency-key", key);
         let answer = answer(request.json(&json!({"content": "Hi"}))).await;
         assert_eq!(wrong_fields(&answer), ["Idempotency-Key"]);
     }
     let request = house.ada().request(Method::POST, &path);
-    let twice = request
-        .header("idempotency-key", "a")
-        .header("idempotency-key", "b");
+    let twice = request.header("idempotency-key", "a").header("idempotency-key", "b");
     let answered = answer(twice.json(&json!({"content": "Hi"}))).await;
     assert_eq!(wrong_fields(&answered), ["Idempotency-Key"]);
 
     let path = format!("/api/v1/agents/{}", house.agent);
     for if_match in [&b"1"[..], b"\"1", b"\xff", b"W/1", b"\"1\",,"] {
-        let request = house
-            .ada()
-            .request(Method::PATCH, &path)
-            .header("if-match", if_match);
+        let request = house.ada().request(Method::PATCH, &path).header("if-match", if_match);
         let answer = answer(request.json(&json!({"name": "New"}))).await;
         assert_eq!(wrong_fields(&answer), ["If-Match"]);
     }
-    for if_match in [
-        "\"99999999999999999999\"",
-        "\"-1\"",
-        "\"0\"",
-        "\"x\"",
-        "W/\"1\"",
-    ] {
-        let request = house
-            .ada()
-            .request(Method::PATCH, &path)
-            .header("if-match", if_match);
+    for if_match in ["\"99999999999999999999\"", "\"-1\"", "\"0\"", "\"x\"", "W/\"1\""] {
+        let request = house.ada().request(Method::PATCH, &path).header("if-match", if_match);
         let answer = answer(request.json(&json!({"name": "New"}))).await;
         answer.refused(412, "VERSION_CONFLICT");
     }
-    for authorization in [
-        &b"Bearer"[..],
-        b"Bearer ",
-        b"Bearer \xff",
-        b"bearer a b",
-        b"Bearer ../../",
-    ] {
+    for authorization in [&b"Bearer"[..], b"Bearer ", b"Bearer \xff", b"bearer a b", b"Bearer ../../"] {
         let request = house.server.request(Method::GET, "/api/v1/auth/me");
         let answer = answer(request.header("authorization", authorization)).await;
         answer.refused(401, "INVALID_TOKEN");

@@ -27,20 +27,11 @@ async fn preflight(server: &Server, origin: &str, headers: &str) -> Answer {
 #[tokio::test]
 async fn a_page_of_an_allowed_origin_may_call_with_credentials() {
     let (server, people) = server(&[SIM, "http://localhost:3000"]).await;
-    let allowed = preflight(
-        &server,
-        SIM,
-        "authorization,content-type,idempotency-key,if-match",
-    )
-    .await;
+    let allowed = preflight(&server, SIM, "authorization,content-type,idempotency-key,if-match").await;
     assert_eq!(allowed.status, 200, "a preflight has no credential");
     assert_eq!(allowed.header("access-control-allow-origin"), SIM);
     assert_eq!(allowed.header("access-control-allow-credentials"), "true");
-    assert!(
-        allowed
-            .header("access-control-allow-methods")
-            .contains("PATCH")
-    );
+    assert!(allowed.header("access-control-allow-methods").contains("PATCH"));
     assert!(!allowed.header("x-request-id").is_empty());
 
     for (token, status) in [(people.ada_token.as_str(), 200), ("bad", 401)] {
@@ -49,22 +40,13 @@ async fn a_page_of_an_allowed_origin_may_call_with_credentials() {
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("access-control-allow-origin"), SIM);
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
-        let exposed = answer
-            .header("access-control-expose-headers")
-            .to_ascii_lowercase();
+        let exposed = answer.header("access-control-expose-headers").to_ascii_lowercase();
         for name in ["x-request-id", "link", "etag", "location"] {
             assert!(exposed.contains(name), "{name} in {exposed}");
         }
-        assert!(
-            answer
-                .header("vary")
-                .to_ascii_lowercase()
-                .contains("origin")
-        );
+        assert!(answer.header("vary").to_ascii_lowercase().contains("origin"));
     }
-    let request = server
-        .request(Method::GET, "/nowhere")
-        .header("origin", SIM);
+    let request = server.request(Method::GET, "/nowhere").header("origin", SIM);
     let missing = answer(request).await;
     missing.refused(404, "NOT_FOUND");
     assert_eq!(missing.header("access-control-allow-origin"), SIM);
@@ -88,16 +70,10 @@ async fn origins_that_only_look_alike_get_nothing() {
     ] {
         let refused = preflight(&server, origin, "content-type").await;
         refused.refused(400, "INVALID_REQUEST");
-        let request = server
-            .caller(&people.ada_token)
-            .request(Method::GET, "/api/v1/agents");
+        let request = server.caller(&people.ada_token).request(Method::GET, "/api/v1/agents");
         let answer = answer(request.header("origin", origin)).await;
         for refused in [refused, answer] {
-            assert_eq!(
-                refused.header("access-control-allow-origin"),
-                "",
-                "{origin}"
-            );
+            assert_eq!(refused.header("access-control-allow-origin"), "", "{origin}");
         }
     }
     let refused = preflight(&server, SIM, "x-user-id").await;
@@ -109,9 +85,7 @@ async fn nothing_configured_allows_nobody() {
     let (server, people) = server(&[]).await;
     let refused = preflight(&server, SIM, "content-type").await;
     refused.refused(405, "METHOD_NOT_ALLOWED");
-    let request = server
-        .caller(&people.ada_token)
-        .request(Method::GET, "/api/v1/agents");
+    let request = server.caller(&people.ada_token).request(Method::GET, "/api/v1/agents");
     let answer = answer(request.header("origin", SIM)).await;
     assert_eq!(answer.status, 200);
     for refused in [refused, answer] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use parlant_api::Endpoint;
-use parlant_test_support::database;
+use parlant_test_support::{ChaosProxy, database};
 use reqwest::Method;
 use tokio::net::TcpStream;
 
@@ -52,4 +52,28 @@ async fn a_graceful_stop_lets_requests_end_and_takes_no_new_ones() {
     let slow = slow.await.unwrap();
     assert_eq!(slow.expect(200), "done");
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_ends_takes_no_connection_from_another() {
+    let database = database().await;
+    let people = People::of(&database.sim().await).await;
+    let proxy = ChaosProxy::start(database.address()).await;
+    for round in 0..4 {
+        proxy.delay(Duration::ZERO);
+        let server = Server::with(Options::at(database.url_through(proxy.address())));
+        let ada = server.caller(&people.ada_token);
+        // Both workers have used every connection by then.
+        for _ in 0..5 {
+            let requests = (0..8).map(|_| ada.get("/api/v1/agents"));
+            futures_util::future::join_all(requests).await;
+        }
+        proxy.delay(Duration::from_millis(150));
+        let request = ada.request(Method::GET, "/api/v1/agents");
+        let slow = tokio::spawn(answer(request));
+        eventually("asked", async || server.pool.statistics().active == 1).await;
+        server.handle.stop(true).await;
+        let slow = slow.await.unwrap();
+        assert_eq!(slow.status, 200, "round {round}: {slow:?}");
+    }
 }

@@ -48,19 +48,20 @@ impl Options {
         }
     }
 
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> (State, Pool) {
         let mut config = parlant_db_pool::Config::new(self.url.as_str());
         (self.pool)(&mut config);
         let pool = Pool::new(&config).unwrap();
         let source = Arc::new(DatabaseSource::new(pool.clone()));
         let readiness = Readiness::new();
         readiness.set(Health::Healthy);
-        State {
+        let state = State {
             auth: AuthBridge::new(&self.auth, source).unwrap(),
-            conversations: Conversations::new(pool, self.limits),
+            conversations: Conversations::new(pool.clone(), self.limits),
             readiness,
             version: "1.2.3",
-        }
+        };
+        (state, pool)
     }
 }
 
@@ -69,6 +70,7 @@ pub(crate) struct Server {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) readiness: Readiness,
     pub(crate) handle: ServerHandle,
+    pub(crate) pool: Pool,
     client: reqwest::Client,
 }
 
@@ -86,7 +88,7 @@ impl Server {
     pub(crate) fn with(options: Options) -> Self {
         exporter();
         log_once();
-        let state = options.state();
+        let (state, pool) = options.state();
         let readiness = state.readiness.clone();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -103,6 +105,7 @@ impl Server {
             address,
             readiness,
             handle,
+            pool,
             client: reqwest::Client::builder()
                 // There need be no certificates where the tests run.
                 .tls_certs_only([])
@@ -113,16 +116,12 @@ impl Server {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client
-            .request(method, format!("http://{}{path}", self.address))
+        self.client.request(method, format!("http://{}{path}", self.address))
     }
 
     /// As the bearer of a token.
     pub(crate) fn caller<'a>(&'a self, token: &'a str) -> Caller<'a> {
-        Caller {
-            server: self,
-            token,
-        }
+        Caller { server: self, token }
     }
 
     /// As nobody.
@@ -177,19 +176,13 @@ pub(crate) struct Answer {
 
 pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
-    Answer {
-        status: response.status(),
-        headers: response.headers().clone(),
-        text: response.text().await.unwrap(),
-    }
+    Answer { status: response.status(), headers: response.headers().clone(), text: response.text().await.unwrap() }
 }
 
 impl Answer {
     pub(crate) fn header(&self, name: impl TryInto<HeaderName>) -> &str {
         let name = name.try_into().ok().unwrap();
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The body, which must be JSON.
@@ -298,9 +291,7 @@ pub(crate) fn logged(request_id: &str) -> Vec<Value> {
     let lines = LINES.lock().unwrap();
     let of_request = lines.iter().filter(|line| line.contains(request_id));
     let parsed = of_request.map(|line| serde_json::from_str::<Value>(line).unwrap());
-    parsed
-        .filter(|line| line["request_id"] == request_id)
-        .collect()
+    parsed.filter(|line| line["request_id"] == request_id).collect()
 }
 
 /// The completed line of a request, of which there is one.
@@ -324,12 +315,8 @@ pub(crate) fn scraped(name: &str, labels: &[(&str, &str)]) -> f64 {
             return false;
         };
         let known = rest.matches("=\"").count();
-        let all = labels
-            .iter()
-            .all(|(name, value)| rest.contains(&format!("{name}=\"{value}\"")));
+        let all = labels.iter().all(|(name, value)| rest.contains(&format!("{name}=\"{value}\"")));
         all && known == labels.len() && rest.starts_with(['{', ' '])
     });
-    found.map_or(0.0, |line| {
-        line.rsplit(' ').next().unwrap().parse().unwrap()
-    })
+    found.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
 }

@@ -11,10 +11,7 @@ use crate::house::Options;
 #[track_caller]
 fn assert_lines(handle: &PrometheusHandle, name: &str, with: &str, expected: &[&str]) {
     let text = handle.render();
-    let mut lines: Vec<_> = text
-        .lines()
-        .filter(|line| line.starts_with(name) && line.contains(with))
-        .collect();
+    let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with(name) && line.contains(with)).collect();
     lines.sort_unstable();
     assert_eq!(lines, expected, "{text}");
 }
@@ -29,7 +26,7 @@ async fn what_is_exported_is_known_in_advance_and_counts_each_request_once() {
     let _installed = metrics::set_default_local_recorder(&recorder);
 
     let database = database().await;
-    let state = Options::new(&database).state();
+    let (state, _) = Options::new(&database).state();
     let app = init_service(app(&state, &[])).await;
     let livez = r#"endpoint="/livez""#;
     let requests = "parlant_http_requests_total";
@@ -96,12 +93,7 @@ async fn what_is_exported_is_known_in_advance_and_counts_each_request_once() {
     let count = r#"parlant_http_request_duration_seconds_count{method="GET",endpoint="/livez"} 3"#;
     assert_lines(&handle, &format!("{duration}_count"), none, &[count]);
     let in_flight = "parlant_http_requests_in_flight";
-    assert_lines(
-        &handle,
-        in_flight,
-        "",
-        &["parlant_http_requests_in_flight 0"],
-    );
+    assert_lines(&handle, in_flight, "", &["parlant_http_requests_in_flight 0"]);
     for kind in [
         "# TYPE parlant_http_requests_total counter",
         "# TYPE parlant_http_request_duration_seconds histogram",

@@ -54,8 +54,7 @@ async fn an_outage_is_503_and_over_within_two_seconds() {
     let stop = Arc::new(AtomicBool::new(false));
     let load: Vec<_> = (0..8)
         .map(|task| {
-            let (server, stop, messages) =
-                (Arc::clone(&server), Arc::clone(&stop), messages.clone());
+            let (server, stop, messages) = (Arc::clone(&server), Arc::clone(&stop), messages.clone());
             let token = people.ada_token.clone();
             tokio::spawn(async move {
                 let ada = server.caller(&token);
@@ -82,23 +81,13 @@ async fn an_outage_is_503_and_over_within_two_seconds() {
     let down = Instant::now();
     proxy.refuse().await;
     proxy.cut();
-    eventually("not ready", async || {
-        server.get("/readyz").await.status == 503
-    })
-    .await;
+    eventually("not ready", async || server.get("/readyz").await.status == 503).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(server.get("/livez").await.status, 200);
     proxy.restore().await;
     let back = Instant::now();
-    eventually("ready again", async || {
-        server.get("/readyz").await.status == 200
-    })
-    .await;
-    assert!(
-        back.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        back.elapsed()
-    );
+    eventually("ready again", async || server.get("/readyz").await.status == 200).await;
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
     tokio::time::sleep(Duration::from_secs(2)).await;
     stop.store(true, Ordering::Relaxed);
     probe.abort();
@@ -146,21 +135,13 @@ async fn a_database_that_never_answers_is_bounded_by_the_timeouts() {
     let hung = Instant::now();
     let requests = (0..16).map(|index| async move {
         // The last ones are people whom the cache does not know.
-        if index < 12 {
-            ada.get("/api/v1/agents").await
-        } else {
-            server_get(ada, index).await
-        }
+        if index < 12 { ada.get("/api/v1/agents").await } else { server_get(ada, index).await }
     });
     for answer in futures_util::future::join_all(requests).await {
         answer.refused(503, "SERVICE_UNAVAILABLE");
         assert_opaque(&answer, proxy.address().port());
     }
-    assert!(
-        hung.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        hung.elapsed()
-    );
+    assert!(hung.elapsed() < Duration::from_secs(5), "{:?}", hung.elapsed());
     let before = Instant::now();
     server.get("/livez").await.expect(200);
     ada.get("/api/v1/auth/me").await.expect(200);
@@ -168,21 +149,13 @@ async fn a_database_that_never_answers_is_bounded_by_the_timeouts() {
 
     proxy.restore().await;
     let back = Instant::now();
-    eventually("well again", async || {
-        ada.get("/api/v1/agents").await.status == 200
-    })
-    .await;
-    assert!(
-        back.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        back.elapsed()
-    );
+    eventually("well again", async || ada.get("/api/v1/agents").await.status == 200).await;
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
 }
 
 async fn server_get(ada: crate::house::Caller<'_>, index: usize) -> Answer {
     let path = "/api/v1/auth/validate";
-    ada.post(path, &json!({"token": format!("unknown{index}")}))
-        .await
+    ada.post(path, &json!({"token": format!("unknown{index}")})).await
 }
 
 #[tokio::test]
@@ -202,16 +175,10 @@ async fn a_defect_is_500_and_its_cause_is_logged_once() {
 
     eventually("both lines", async || logged("defect-1").len() >= 2).await;
     let lines = logged("defect-1");
-    let errors: Vec<_> = lines
-        .iter()
-        .filter(|line| line["level"] == "ERROR")
-        .collect();
+    let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
     assert_eq!(errors.len(), 1, "{lines:?}");
     let cause = errors[0]["error"].as_str().unwrap();
-    assert!(
-        cause.contains("column") && cause.contains("description"),
-        "{cause}"
-    );
+    assert!(cause.contains("column") && cause.contains("description"), "{cause}");
     assert_eq!(errors[0]["code"], "INTERNAL_ERROR");
     assert_eq!(errors[0]["user_id"], *people.ada);
 }

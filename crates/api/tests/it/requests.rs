@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
+use actix_web::dev::ServiceResponse;
+use actix_web::error::ErrorBadGateway;
 use actix_web::http::Method as ActixMethod;
 use actix_web::http::StatusCode as ActixStatus;
-use actix_web::web::{Bytes, ServiceConfig};
+use actix_web::web::{self, Bytes, ServiceConfig};
 use futures_util::{StreamExt, stream};
 use parlant_api::Endpoint;
 use parlant_test_support::database;
@@ -15,29 +17,22 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::house::{
-    Answer, Options, People, Server, answer, completed, eventually, logged, scraped,
-};
+use crate::house::{Answer, Options, People, Server, answer, completed, eventually, logged, scraped};
 
 /// Routes that do what ours must not. Each test has its own, since the numbers are the process's.
 fn misbehaving(config: &mut ServiceConfig) {
     Endpoint::new("/test/panic").get(panics).mount(config);
-    Endpoint::new("/test/panic-counted")
-        .get(panics)
-        .mount(config);
+    Endpoint::new("/test/panic-counted").get(panics).mount(config);
     Endpoint::new("/test/slow").get(slow).mount(config);
-    Endpoint::new("/test/slow-body")
-        .get(slow_body)
-        .mount(config);
-    Endpoint::new("/test/stream")
-        .get(stream_of_three)
-        .mount(config);
-    Endpoint::new("/test/broken-stream")
-        .get(broken_stream)
-        .mount(config);
-    Endpoint::new("/test/brew")
-        .on(ActixMethod::POST, ActixStatus::OK, HttpResponse::Ok)
-        .mount(config);
+    Endpoint::new("/test/slow-body").get(slow_body).mount(config);
+    Endpoint::new("/test/stream").get(stream_of_three).mount(config);
+    Endpoint::new("/test/broken-stream").get(broken_stream).mount(config);
+    Endpoint::new("/test/brew").on(ActixMethod::POST, ActixStatus::OK, HttpResponse::Ok).mount(config);
+    // A middleware that gives up and takes the request with it.
+    config.service(web::resource("/test/gives-up").wrap_fn(|request, _| {
+        drop(request);
+        async { Err::<ServiceResponse, _>(ErrorBadGateway("a secret of the middleware's")) }
+    }));
 }
 
 async fn panics() -> HttpResponse {
@@ -87,11 +82,7 @@ async fn with_id(server: &Server, method: Method, path: &str, id: &str) -> Answe
 }
 
 fn requests(method: &str, endpoint: &str, status: &str) -> f64 {
-    let labels = [
-        ("method", method),
-        ("endpoint", endpoint),
-        ("status", status),
-    ];
+    let labels = [("method", method), ("endpoint", endpoint), ("status", status)];
     scraped(parlant_api::metrics::REQUESTS, &labels)
 }
 
@@ -109,17 +100,10 @@ async fn raw(server: &Server, request: &[u8]) -> String {
 async fn a_safe_request_id_is_kept_and_another_replaced() {
     let (server, people) = server().await;
     for path in ["/livez", "/nowhere", "/api/v1/agents", "/test/panic"] {
-        assert_eq!(
-            with_id(&server, Method::GET, path, "id-1.A_b:2")
-                .await
-                .header("x-request-id"),
-            "id-1.A_b:2"
-        );
+        assert_eq!(with_id(&server, Method::GET, path, "id-1.A_b:2").await.header("x-request-id"), "id-1.A_b:2");
     }
     for bad in [&b""[..], b"a b", b"a\"b", b"\xff", b"{}", &[b'x'; 129]] {
-        let request = server
-            .request(Method::GET, "/livez")
-            .header("x-request-id", bad);
+        let request = server.request(Method::GET, "/livez").header("x-request-id", bad);
         let answer = answer(request).await;
         let id = answer.header("x-request-id");
         assert_eq!(id.len(), 36, "{id}");
@@ -134,15 +118,10 @@ async fn a_safe_request_id_is_kept_and_another_replaced() {
 async fn a_trace_goes_through() {
     let (server, _) = server().await;
     let incoming = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let request = server
-        .request(Method::GET, "/livez")
-        .header("traceparent", incoming);
+    let request = server.request(Method::GET, "/livez").header("traceparent", incoming);
     let answered = answer(request.header("x-request-id", "traced")).await;
     let outgoing = answered.header("traceparent");
-    assert!(
-        outgoing.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"),
-        "{outgoing}"
-    );
+    assert!(outgoing.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"), "{outgoing}");
     assert!(outgoing.ends_with("-01") && !outgoing.contains("00f067aa0ba902b7"));
     let line = completed("traced").await;
     assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
@@ -150,9 +129,7 @@ async fn a_trace_goes_through() {
     let fresh = server.get("/livez").await;
     let fresh = fresh.header("traceparent").to_owned();
     assert_eq!(fresh.len(), 55);
-    let request = server
-        .request(Method::GET, "/livez")
-        .header("traceparent", "00-nonsense");
+    let request = server.request(Method::GET, "/livez").header("traceparent", "00-nonsense");
     let other = answer(request).await;
     assert_ne!(other.header("traceparent")[3..35], fresh[3..35]);
 }
@@ -160,13 +137,7 @@ async fn a_trace_goes_through() {
 #[tokio::test]
 async fn every_answer_has_the_headers_of_every_answer() {
     let (server, _) = server().await;
-    for path in [
-        "/livez",
-        "/health",
-        "/api/v1/agents",
-        "/nowhere",
-        "/test/panic",
-    ] {
+    for path in ["/livez", "/health", "/api/v1/agents", "/nowhere", "/test/panic"] {
         let answer = server.get(path).await;
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         assert_eq!(answer.header("cache-control"), "no-store");
@@ -193,10 +164,7 @@ async fn the_completed_line_has_the_context_and_never_the_query() {
     assert!(line["duration_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(line["trace_id"].as_str().unwrap().len(), 32);
     let text = line.to_string();
-    assert!(
-        !text.contains("limit=7") && !text.contains(&people.ada_token),
-        "{text}"
-    );
+    assert!(!text.contains("limit=7") && !text.contains(&people.ada_token), "{text}");
 
     with_id(&server, Method::GET, "/nowhere/secret", "line-2").await;
     let line = completed("line-2").await;
@@ -205,16 +173,9 @@ async fn the_completed_line_has_the_context_and_never_the_query() {
     assert!(!line.to_string().contains("secret"));
 
     let agent = json!({"workspace_id": people.workspace, "name": "Logged"});
-    let agent = server
-        .caller(&people.ada_token)
-        .post("/api/v1/agents", &agent)
-        .await;
-    let request = server
-        .caller(&people.ada_token)
-        .request(Method::GET, agent.header("location"));
-    answer(request.header("x-request-id", "line-3"))
-        .await
-        .expect(200);
+    let agent = server.caller(&people.ada_token).post("/api/v1/agents", &agent).await;
+    let request = server.caller(&people.ada_token).request(Method::GET, agent.header("location"));
+    answer(request.header("x-request-id", "line-3")).await.expect(200);
     let line = completed("line-3").await;
     assert_eq!(line["path"], "/api/v1/agents/{id}");
     assert_eq!(line["workspace_id"], *people.workspace);
@@ -223,10 +184,7 @@ async fn the_completed_line_has_the_context_and_never_the_query() {
     assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
     assert_ne!(head.header("content-length"), "0");
     let line = completed("line-4").await;
-    assert_eq!(
-        (&line["method"], &line["bytes"]),
-        (&json!("HEAD"), &json!(0))
-    );
+    assert_eq!((&line["method"], &line["bytes"]), (&json!("HEAD"), &json!(0)));
 }
 
 #[tokio::test]
@@ -245,16 +203,7 @@ async fn paths_may_end_with_a_slash() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_told() {
     let (server, people) = server().await;
-    for path in [
-        "/",
-        "/nowhere",
-        "/api",
-        "/api/v1",
-        "/api/v1/agents/a/b",
-        "/api/v2/agents",
-        "/%00",
-        "/livez%2F",
-    ] {
+    for path in ["/", "/nowhere", "/api", "/api/v1", "/api/v1/agents/a/b", "/api/v2/agents", "/%00", "/livez%2F"] {
         for method in [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS] {
             let missing = answer(server.request(method, path)).await;
             missing.refused(404, "NOT_FOUND");
@@ -268,22 +217,14 @@ async fn unknown_paths_and_methods_are_told() {
         ("/health", vec!["GET", "HEAD"]),
         ("/api/v1/auth/status", vec!["GET", "HEAD"]),
         ("/api/v1/auth/validate", vec!["POST"]),
-        (
-            &format!("/api/v1/auth/workspaces/{workspace}/context"),
-            vec!["POST"],
-        ),
+        (&format!("/api/v1/auth/workspaces/{workspace}/context"), vec!["POST"]),
         ("/api/v1/agents", vec!["GET", "HEAD", "POST"]),
         ("/api/v1/agents/x", vec!["DELETE", "GET", "HEAD", "PATCH"]),
         ("/api/v1/agents/sessions", vec!["GET", "HEAD", "POST"]),
         ("/api/v1/agents/sessions/x", vec!["DELETE", "GET", "HEAD"]),
-        (
-            "/api/v1/agents/sessions/x/messages",
-            vec!["GET", "HEAD", "POST"],
-        ),
+        ("/api/v1/agents/sessions/x/messages", vec!["GET", "HEAD", "POST"]),
     ] {
-        for method in [
-            "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
-        ] {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
             if allowed.contains(&method) {
                 continue;
             }
@@ -302,25 +243,15 @@ async fn what_anybody_can_invent_makes_no_new_series() {
     let (server, _) = server().await;
     for invented in ["BREW", "FROB"] {
         let method = Method::from_bytes(invented.as_bytes()).unwrap();
-        answer(server.request(method, "/test/brew"))
-            .await
-            .refused(405, "METHOD_NOT_ALLOWED");
+        answer(server.request(method, "/test/brew")).await.refused(405, "METHOD_NOT_ALLOWED");
         let method = Method::from_bytes(invented.as_bytes()).unwrap();
         let path = format!("/invented/{invented}");
-        answer(server.request(method, &path))
-            .await
-            .refused(404, "NOT_FOUND");
+        answer(server.request(method, &path)).await.refused(404, "NOT_FOUND");
     }
-    eventually("both counted", async || {
-        requests("OTHER", "/test/brew", "405") >= 2.0
-    })
-    .await;
+    eventually("both counted", async || requests("OTHER", "/test/brew", "405") >= 2.0).await;
     assert!(requests("OTHER", "unmatched", "404") >= 2.0);
     let text = crate::house::exporter().render();
-    assert!(
-        !text.contains("BREW") && !text.contains("invented"),
-        "{text}"
-    );
+    assert!(!text.contains("BREW") && !text.contains("invented"), "{text}");
 }
 
 #[tokio::test]
@@ -342,12 +273,20 @@ async fn a_panic_is_answered_and_counted_once() {
 }
 
 #[tokio::test]
+async fn a_middleware_that_gives_up_is_answered_for() {
+    let (server, _) = server().await;
+    let answered = with_id(&server, Method::GET, "/test/gives-up", "given-up").await;
+    answered.refused(502, "INTERNAL_ERROR");
+    assert!(!answered.text.contains("secret"), "{answered:?}");
+    assert_eq!(answered.header("x-request-id"), "given-up");
+    assert_eq!(completed("given-up").await["status_code"], 502);
+    assert_eq!(logged("given-up").len(), 2, "the cause and the end");
+}
+
+#[tokio::test]
 async fn a_client_that_hangs_up_leaves_its_line() {
     let (server, _) = server().await;
-    for (asked, path, id) in [
-        (1, "/test/slow", "gone-1"),
-        (2, "/test/slow-body", "gone-2"),
-    ] {
+    for (asked, path, id) in [(1, "/test/slow", "gone-1"), (2, "/test/slow-body", "gone-2")] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-request-id: {id}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -372,10 +311,7 @@ async fn a_streamed_answer_is_counted_at_its_end() {
     let answered = with_id(&server, Method::GET, "/test/stream", "stream-1").await;
     assert_eq!(answered.text, "piecepiecelast");
     let line = completed("stream-1").await;
-    assert_eq!(
-        (&line["status_code"], &line["bytes"]),
-        (&json!(200), &json!(14))
-    );
+    assert_eq!((&line["status_code"], &line["bytes"]), (&json!(200), &json!(14)));
     assert!(line["duration_ms"].as_f64().unwrap() >= 50.0);
 
     let request = server.request(Method::GET, "/test/broken-stream");
@@ -392,26 +328,17 @@ async fn odd_but_legal_requests_are_answered() {
     let (server, _) = server().await;
     let close = "host: x\r\nconnection: close\r\n\r\n";
     for (request, status) in [
-        (
-            format!("GET http://elsewhere.example/livez HTTP/1.1\r\n{close}"),
-            "200",
-        ),
+        (format!("GET http://elsewhere.example/livez HTTP/1.1\r\n{close}"), "200"),
         (format!("OPTIONS * HTTP/1.1\r\n{close}"), "404"),
         (format!("GET /livez?%00%ff=%zz HTTP/1.1\r\n{close}"), "200"),
         (format!("GET /livez HTTP/1.0\r\n{close}"), "200"),
         (format!("GET /livez/%2e%2e/%ff HTTP/1.1\r\n{close}"), "404"),
-        (
-            format!("GET /livez HTTP/1.1\r\nx: {}\r\n{close}", "y".repeat(8000)),
-            "200",
-        ),
+        (format!("GET /livez HTTP/1.1\r\nx: {}\r\n{close}", "y".repeat(8000)), "200"),
     ] {
         let answer = raw(&server, request.as_bytes()).await;
         let status_line = answer.lines().next().unwrap_or_default().to_owned();
         assert!(status_line.contains(status), "{request:.80}: {answer}");
-        assert!(
-            answer.to_ascii_lowercase().contains("x-request-id: "),
-            "{answer}"
-        );
+        assert!(answer.to_ascii_lowercase().contains("x-request-id: "), "{answer}");
     }
     // What cannot be read at all is refused before it is a request.
     let answer = raw(&server, b"nonsense\r\n\r\n").await;
