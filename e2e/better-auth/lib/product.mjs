@@ -51,10 +51,11 @@ export async function serve(directory, name, env) {
       env: { HOST: '127.0.0.1', PORT: String(port), ...env },
     });
     const url = `http://127.0.0.1:${port}`;
-    await until(`${name} answers`, async () => {
-      if (!child.running) return true;
-      return (await request(url, 'GET', '/livez')).status === 200;
-    });
+    await until(
+      `${name} answers`,
+      async () => !child.running || (await request(url, 'GET', '/livez')).status === 200,
+      { deadline: 30_000 },
+    );
     if (child.running) return new Bridge(child, url);
     const { code } = await child.ended;
     if (code !== 1 || attempt === 5) child.assertRunning();
