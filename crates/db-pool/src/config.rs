@@ -72,8 +72,10 @@ pub struct Config {
     /// Longest time for one statement.
     pub command_timeout: Duration,
     /// Whether statements are prepared once per connection. Off, they are sent whole each time, session settings
-    /// are left alone, and a transaction-pooling `PgBouncer` can stand in between. `pgbouncer=true` in the URL
-    /// turns them off as well.
+    /// are left alone, and a transaction-pooling `PgBouncer` can stand in between. Then `command_timeout` holds on
+    /// the server in transactions only: also set it with `alter role .. set statement_timeout`; and rows may have
+    /// built-in types only, because others are looked up by prepared statements. `pgbouncer=true` in the URL turns
+    /// them off as well.
     pub prepared_statements: bool,
     /// Shown in `pg_stat_activity`. The URL's `application_name` wins.
     pub application_name: String,

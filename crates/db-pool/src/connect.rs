@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{CancelToken, Client};
 
+use crate::cancel::cancel;
 use crate::error::timed_out;
 use crate::target::{Endpoint, Target};
 use crate::{Config, Error};
@@ -81,10 +82,9 @@ impl Connector {
     }
 
     /// Asks the server to cancel what runs on the connection of `token`.
-    pub(crate) async fn cancel(&self, token: CancelToken) {
-        let request = token.cancel_query(self.0.target.tls.connector.clone());
-        if !matches!(timeout(CANCEL, request).await, Ok(Ok(()))) {
-            tracing::debug!("an abandoned statement could not be cancelled");
+    pub(crate) async fn cancel(&self, token: &CancelToken) {
+        if timeout(CANCEL, cancel(&self.0.target, token)).await.is_err() {
+            tracing::debug!("The server did not answer a cancel request");
         }
     }
 
@@ -217,7 +217,7 @@ impl Driver {
             };
             if let Err(error) = result {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(cause, "a database connection ended: {error}");
+                tracing::warn!(cause, "Database connection ended: {error}");
             }
         });
         Self(keep)

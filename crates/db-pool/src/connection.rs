@@ -124,7 +124,7 @@ fn discard(object: Object, active: &Active) {
 /// Ends the statement that runs. Its connection is never used again: the cancel request may reach the server late,
 /// and would hit the next statement.
 async fn cancel(object: Object, active: Active) {
-    active.0.connector.cancel(object.cancel_token()).await;
+    active.0.connector.cancel(&object.cancel_token()).await;
     // Holds the place in the pool until the server is done, so that there are never more than `max`.
     let _ = timeout(CLEANUP, object.check_connection()).await;
     discard(object, &active);

@@ -32,6 +32,7 @@
 //! A connection parameter: `parameters.rs`. A setting: a field of [`Config`] and an entry of [`VARIABLES`]. A rule of
 //! TLS trust: `tls/`. No table's name belongs in this crate.
 
+mod cancel;
 mod config;
 mod connect;
 mod connection;

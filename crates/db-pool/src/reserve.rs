@@ -85,7 +85,7 @@ pub(crate) async fn fill(shared: Arc<Shared>) {
                 drop(filling);
                 if failures == 0 {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(cause, "no new database connection: {error}");
+                    tracing::warn!(cause, "No new database connection: {error}");
                 }
                 tokio::time::sleep(pause(failures)).await;
                 failures += 1;

@@ -84,7 +84,7 @@ impl Pool {
             match self.attempt(options, &work).await {
                 Ok(value) => return Ok(value),
                 Err(Unfinished { retry: true, .. }) if attempt < ATTEMPTS => {
-                    tracing::debug!(transaction = name, attempt, "running a transaction again");
+                    tracing::debug!(transaction = name, attempt, "Running a transaction again");
                     let pause = FIRST_PAUSE * 2_u32.pow(attempt - 1);
                     tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
                     attempt += 1;
