@@ -20,30 +20,17 @@ impl Account {
         if !is_root() {
             return Ok(Self::own());
         }
-        ["postgres", "nobody"]
-            .into_iter()
-            .find_map(look_up)
-            .ok_or(Error::NoAccount)
+        ["postgres", "nobody"].into_iter().find_map(look_up).ok_or(Error::NoAccount)
     }
 
     /// For a cluster that exists: as root whoever owns it.
     pub(crate) fn for_existing(home: &Metadata) -> Self {
-        if is_root() {
-            Self {
-                uid: home.uid(),
-                gid: home.gid(),
-            }
-        } else {
-            Self::own()
-        }
+        if is_root() { Self { uid: home.uid(), gid: home.gid() } } else { Self::own() }
     }
 
     fn own() -> Self {
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        Self {
-            uid: uid.as_raw(),
-            gid: gid.as_raw(),
-        }
+        Self { uid: uid.as_raw(), gid: gid.as_raw() }
     }
 
     /// Whether the account can enter `dir`.
@@ -60,10 +47,7 @@ impl Account {
     fn finds_true(self, dir: &Path, condition: &str) -> bool {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", condition]).current_dir(dir).env_clear();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.apply(&mut command);
         command.status().is_ok_and(|status| status.success())
     }
@@ -83,11 +67,7 @@ pub(crate) fn is_root() -> bool {
 /// Asks `id`, which knows every source of accounts that the system is configured with.
 fn look_up(name: &str) -> Option<Account> {
     let id = |flag| -> Option<u32> {
-        let output = Command::new("id")
-            .args([flag, name])
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
+        let output = Command::new("id").args([flag, name]).stderr(Stdio::null()).output().ok()?;
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()
     };
     let (uid, gid) = (id("-u")?, id("-g")?);

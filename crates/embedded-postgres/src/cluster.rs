@@ -1,36 +1,19 @@
 use std::{
     env, fmt,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-    time::Duration,
+    path::Path,
 };
-
-use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::{NoTls, error::SqlState};
 
 use crate::{
     Error, Installation, Options,
     account::Account,
-    home::{Request, postmaster_pid},
-    lock::Lock,
+    attempt::{Attempt, Running},
+    home::Request,
     memory::Memory,
-    supervisor::{Launch, Supervisor, socket_dir},
 };
 
 /// The superuser that every cluster has.
-const SUPERUSER: &str = "postgres";
-
-/// A first start takes a second or two; the recovery of a busy database some more.
-const START_PATIENCE: Duration = Duration::from_mins(2);
-
-/// A server that refuses the password this long is not starting; it has another one.
-const PASSWORD_PATIENCE: Duration = Duration::from_secs(5);
-
-/// For one connection attempt: a server that recovers may accept and stay silent.
-const KNOCK_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Between connection attempts.
-const PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const SUPERUSER: &str = "postgres";
 
 /// How many free ports are tried when others are faster to take them.
 const PORT_ATTEMPTS: u32 = 5;
@@ -40,12 +23,8 @@ const PORT_ATTEMPTS: u32 = 5;
 /// Dropping it orders PostgreSQL to stop, and so does the end of this process, whatever ends it.
 /// [`Cluster::stop`] also waits until it is gone.
 pub struct Cluster {
-    supervisor: Supervisor,
-    sockets: PathBuf,
-    port: u16,
-    password: String,
-    pid: u32,
-    /// Stays with a persistent cluster, and is given up after the order to stop.
+    running: Running,
+    /// Of a persistent cluster. The last field, so that it is given up after the order to stop.
     _request: Option<Request>,
 }
 
@@ -64,18 +43,14 @@ impl Cluster {
         };
         tracing::debug!(
             version = installation.major_version(),
-            port = cluster.port,
-            pid = cluster.pid,
+            port = cluster.running.port,
+            pid = cluster.running.pid,
             "private PostgreSQL started"
         );
         Ok(cluster)
     }
 
-    async fn start_persistent(
-        installation: &Installation,
-        options: &Options,
-        dir: &Path,
-    ) -> Result<Self, Error> {
+    async fn start_persistent(installation: &Installation, options: &Options, dir: &Path) -> Result<Self, Error> {
         let request = Request::make(dir).await?;
         let home = request.home().await?;
         let mut attempts = 0;
@@ -93,25 +68,20 @@ impl Cluster {
                 port: choose_port(kept_port.filter(|_| attempts == 1))?,
             };
             match attempt.run(Some(lock)).await {
-                Err(error) if attempts < PORT_ATTEMPTS && lost_the_port(&error) => {}
+                Err(error) if attempts < PORT_ATTEMPTS && error.is_lost_port() => {}
                 outcome => {
-                    return outcome.map(|cluster| Self {
-                        _request: Some(request),
-                        ..cluster
-                    });
+                    return outcome.map(|running| Self { running, _request: Some(request) });
                 }
             }
         }
     }
 
-    async fn start_temporary(
-        installation: &Installation,
-        options: &Options,
-    ) -> Result<Self, Error> {
+    async fn start_temporary(installation: &Installation, options: &Options) -> Result<Self, Error> {
         let account = Account::for_new_cluster()?;
         // The account itself makes the directory, so that it can remove it when we are gone.
         let places = [env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
-        let place = places.into_iter().find(|place| account.writes(place));
+        let mut places = places.into_iter().filter_map(|place| place.canonicalize().ok());
+        let place = places.find(|place| account.writes(place));
         let place = place.ok_or(Error::NoTemporaryPlace { uid: account.uid })?;
         let mut attempts = 0;
         loop {
@@ -126,8 +96,8 @@ impl Cluster {
                 port: choose_port(None)?,
             };
             match attempt.run(None).await {
-                Err(error) if attempts < PORT_ATTEMPTS && lost_the_port(&error) => {}
-                outcome => return outcome,
+                Err(error) if attempts < PORT_ATTEMPTS && error.is_lost_port() => {}
+                outcome => return outcome.map(|running| Self { running, _request: None }),
             }
         }
     }
@@ -154,29 +124,23 @@ impl Cluster {
         let name: String = database
             .bytes()
             .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                    char::from(byte).to_string()
-                }
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
                 _ => format!("%{byte:02X}"),
             })
             .collect();
-        format!(
-            "postgresql://{SUPERUSER}:{}@{}/{name}",
-            self.password,
-            self.address()
-        )
+        format!("postgresql://{SUPERUSER}:{}@{}/{name}", self.running.password, self.address())
     }
 
     /// Where it listens: on 127.0.0.1. A persistent cluster keeps its port while nobody else takes it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.running.port))
     }
 
     /// The directory of its unix socket, for clients that take one as host.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
-        &self.sockets
+        &self.running.sockets
     }
 
     /// The name of the superuser.
@@ -188,20 +152,20 @@ impl Cluster {
     /// The superuser's password: random, letters and digits only.
     #[must_use]
     pub fn password(&self) -> &str {
-        &self.password
+        &self.running.password
     }
 
     /// The process id of the postmaster.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.running.pid
     }
 
     /// Stops it and waits until it is gone, at most 40 seconds. Open connections are cut, committed
     /// data are kept.
     pub async fn stop(mut self) {
-        if self.supervisor.stop().await.is_none() {
-            tracing::warn!(pid = self.pid, "private PostgreSQL is still stopping");
+        if self.running.supervisor.stop().await.is_none() {
+            tracing::warn!(pid = self.running.pid, "private PostgreSQL is still stopping");
         }
     }
 }
@@ -209,120 +173,9 @@ impl Cluster {
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster")
-            .field("port", &self.port)
-            .field("pid", &self.pid)
+            .field("port", &self.running.port)
+            .field("pid", &self.running.pid)
             .finish_non_exhaustive()
-    }
-}
-
-/// One attempt to start, on one port.
-struct Attempt<'a> {
-    installation: &'a Installation,
-    options: &'a Options,
-    account: Account,
-    home: &'a Path,
-    password: String,
-    port: u16,
-}
-
-/// What a connection attempt tells.
-enum Answer {
-    Welcome,
-    Refused,
-    NotYet,
-}
-
-impl Attempt<'_> {
-    async fn run(self, lock: Option<Lock>) -> Result<Cluster, Error> {
-        if !self.account.enters(self.installation.bin_dir()) {
-            return Err(Error::Unreachable {
-                bin_dir: self.installation.bin_dir().to_owned(),
-                uid: self.account.uid,
-            });
-        }
-        let sockets = socket_dir(self.home);
-        let mut supervisor = Supervisor::start(Launch {
-            installation: self.installation,
-            account: self.account,
-            home: self.home,
-            sockets: &sockets,
-            temporary: self.options.data_dir.is_none(),
-            durable: self.options.durable,
-            port: self.port,
-            settings: &self.options.settings,
-            password: &self.password,
-            lock,
-        })?;
-        let pid = self.until_ready(&mut supervisor).await?;
-        let (port, password) = (self.port, self.password);
-        Ok(Cluster {
-            supervisor,
-            sockets,
-            port,
-            password,
-            pid,
-            _request: None,
-        })
-    }
-
-    /// Waits until the server lets us in; that the password is right proves that it is ours.
-    async fn until_ready(&self, supervisor: &mut Supervisor) -> Result<u32, Error> {
-        let dir = self.home.to_owned();
-        let started = Instant::now();
-        let mut refused: Option<Instant> = None;
-        loop {
-            if let Some(log) = supervisor.ended() {
-                return Err(Error::Start { dir, log });
-            }
-            match self.knock().await {
-                Answer::Welcome => {
-                    if let Some(pid) = postmaster_pid(&dir.join("data")) {
-                        return Ok(pid);
-                    }
-                }
-                // For a moment it may be somebody else's server, while ours finds the port taken.
-                Answer::Refused
-                    if refused.get_or_insert_with(Instant::now).elapsed() > PASSWORD_PATIENCE =>
-                {
-                    let problem = "the server refuses it".to_owned();
-                    return Err(Error::Password {
-                        path: dir.join("password"),
-                        problem,
-                    });
-                }
-                Answer::Refused | Answer::NotYet => {}
-            }
-            if started.elapsed() > START_PATIENCE {
-                let log = supervisor.stop().await.unwrap_or_default();
-                return Err(Error::TimedOut {
-                    dir,
-                    waited: START_PATIENCE,
-                    log,
-                });
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
-    async fn knock(&self) -> Answer {
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host("127.0.0.1")
-            .port(self.port)
-            .user(SUPERUSER)
-            .password(&self.password)
-            .dbname("postgres")
-            .application_name("parlant-embedded-postgres");
-        let visit = async {
-            let (client, connection) = config.connect(NoTls).await?;
-            drop(client);
-            connection.await
-        };
-        match timeout(KNOCK_PATIENCE, visit).await {
-            Ok(Ok(())) => Answer::Welcome,
-            Ok(Err(error)) if error.code() == Some(&SqlState::INVALID_PASSWORD) => Answer::Refused,
-            _ => Answer::NotYet,
-        }
     }
 }
 
@@ -336,9 +189,4 @@ fn choose_port(wanted: Option<u16>) -> Result<u16, Error> {
     let kept = wanted.and_then(|port| bind(port).ok());
     let address = kept.map_or_else(|| bind(0), Ok);
     address.map(|address| address.port()).map_err(Error::NoPort)
-}
-
-/// Somebody was faster.
-fn lost_the_port(error: &Error) -> bool {
-    matches!(error, Error::Start { log, .. } if log.contains("could not create any TCP/IP sockets"))
 }

@@ -151,16 +151,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Another process was faster to take the port that was free a moment before.
+    pub(crate) fn is_lost_port(&self) -> bool {
+        matches!(self, Self::Start { log, .. } if log.contains("could not create any TCP/IP sockets"))
+    }
+
     /// For `map_err`: names what was tried on which path.
-    pub(crate) fn io(
-        action: &'static str,
-        path: &std::path::Path,
-    ) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }

@@ -64,11 +64,7 @@ impl Request {
     pub(crate) async fn make(dir: &Path) -> Result<Self, Error> {
         // As root the cluster's account must be able to walk through.
         let mode = if is_root() { 0o711 } else { 0o700 };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(dir)
-            .map_err(Error::io("create", dir))?;
+        DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(Error::io("create", dir))?;
         Self::own(dir.canonicalize().map_err(Error::io("find", dir))?).await
     }
 
@@ -85,10 +81,7 @@ impl Request {
         let meta = fs::metadata(&dir).map_err(Error::io("examine", &dir))?;
         let mut owner = Lock::open(dir.join("owner.lock"), Account::for_existing(&meta))?;
         if !owner.take(OWNER_PATIENCE).await? {
-            return Err(Error::InUse {
-                dir,
-                owner: owner.signature(),
-            });
+            return Err(Error::InUse { dir, owner: owner.signature() });
         }
         owner.sign()?;
         Ok(Self { dir, _owner: owner })
@@ -102,17 +95,11 @@ impl Request {
         let account = Account::for_new_cluster()?;
         let entry = self.dir.join(ENTRY);
         if account.enters(&self.dir) {
-            let home = Home {
-                dir: entry,
-                account,
-            };
+            let home = Home { dir: entry, account };
             home.create()?;
             return Ok(home);
         }
-        let home = Home {
-            dir: elsewhere(&self.dir),
-            account,
-        };
+        let home = Home { dir: elsewhere(&self.dir), account };
         home.discard_leftover().await?;
         home.create()?;
         symlink(&home.dir, &entry).map_err(Error::io("create", &entry))?;
@@ -150,9 +137,7 @@ impl Request {
     pub(crate) fn forget(&self) -> Result<(), Error> {
         let entry = self.dir.join(ENTRY);
         match fs::remove_file(&entry) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &entry)(error))
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &entry)(error)),
             _ => Ok(()),
         }
     }
@@ -160,24 +145,14 @@ impl Request {
 
 impl Home {
     fn create(&self) -> Result<(), Error> {
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&self.dir)
-            .map_err(Error::io("create", &self.dir))?;
+        DirBuilder::new().mode(0o700).create(&self.dir).map_err(Error::io("create", &self.dir))?;
         let give = || {
             // By its handle: between the two calls somebody else might have changed the name.
             let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
-            let dir = OpenOptions::new()
-                .read(true)
-                .custom_flags(flags)
-                .open(&self.dir)?;
+            let dir = OpenOptions::new().read(true).custom_flags(flags).open(&self.dir)?;
             fchown(dir, Some(self.account.uid), Some(self.account.gid))
         };
-        if is_root() {
-            give().map_err(Error::io("hand over", &self.dir))
-        } else {
-            Ok(())
-        }
+        if is_root() { give().map_err(Error::io("hand over", &self.dir)) } else { Ok(()) }
     }
 
     /// A cluster elsewhere that no request points to: the requested directory was removed by hand,
@@ -189,11 +164,7 @@ impl Home {
             Err(error) => return Err(Error::io("examine", &self.dir)(error)),
         };
         // Root's when it was not yet given to its account.
-        check(
-            &self.dir,
-            &meta,
-            if meta.uid() == 0 { 0 } else { self.account.uid },
-        )?;
+        check(&self.dir, &meta, if meta.uid() == 0 { 0 } else { self.account.uid })?;
         let _running = self.wait_for_former().await?;
         self.remove()
     }
@@ -235,11 +206,7 @@ impl Home {
         match fs::read_link(format!("/proc/{pid}/cwd")) {
             Ok(dir) if dir == data => Named::Postmaster(pid),
             Ok(_) => Named::Nobody,
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound && Path::new("/proc/self").exists() =>
-            {
-                Named::Nobody
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && Path::new("/proc/self").exists() => Named::Nobody,
             Err(_) => Named::Unknown,
         }
     }
@@ -252,13 +219,7 @@ impl Home {
 
 /// The postmaster's process id, as it wrote it into its data directory.
 pub(crate) fn postmaster_pid(data: &Path) -> Option<u32> {
-    fs::read_to_string(data.join("postmaster.pid"))
-        .ok()?
-        .lines()
-        .next()?
-        .trim()
-        .parse()
-        .ok()
+    fs::read_to_string(data.join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
 }
 
 /// A database is only kept where its account alone can read and write.
@@ -272,10 +233,7 @@ fn check(dir: &Path, meta: &Metadata, uid: u32) -> Result<(), Error> {
     } else {
         return Ok(());
     };
-    Err(Error::Untrusted {
-        path: dir.to_owned(),
-        problem,
-    })
+    Err(Error::Untrusted { path: dir.to_owned(), problem })
 }
 
 /// The same place for the same request, so that a start finds what an earlier one left.
@@ -285,8 +243,6 @@ fn elsewhere(requested: &Path) -> PathBuf {
         .as_os_str()
         .as_bytes()
         .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     Path::new(ELSEWHERE).join(format!("parlant-postgres-{hash:016x}"))
 }

@@ -1,7 +1,7 @@
 use std::{
     env,
     ffi::OsStr,
-    fs,
+    fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -32,10 +32,7 @@ impl Installation {
     /// # Errors
     /// When there are none of version 14 to 18; the message names the package to install.
     pub fn find(preferred: Option<&Path>) -> Result<Self, NotFound> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "PATH belongs to the system, not to our settings"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "PATH belongs to the system, not to our settings")]
         let path = env::var_os("PATH");
         match preferred {
             Some(bin_dir) => Self::in_dir(bin_dir),
@@ -83,23 +80,18 @@ fn examine(dir: &Path) -> Result<Installation, Refusal> {
         }
     }
     // Behind symlinks, because PostgreSQL finds its share directory relative to the real one.
-    let postgres = fs::canonicalize(dir.join("postgres"))
-        .map_err(|error| Refusal::Unusable(error.to_string()))?;
+    let unusable = |error: io::Error| Refusal::Unusable(error.to_string());
+    let postgres = fs::canonicalize(dir.join("postgres")).map_err(unusable)?;
     let bin_dir = match postgres.parent() {
         Some(parent) if is_executable(&parent.join("initdb")) => parent.to_owned(),
-        _ => dir.to_owned(),
+        _ => fs::canonicalize(dir).map_err(unusable)?,
     };
-    let output = Command::new(&postgres)
-        .arg("--version")
-        .output()
-        .map_err(|error| Refusal::Unusable(error.to_string()))?;
+    let output = Command::new(&postgres).arg("--version").output().map_err(unusable)?;
     let text = String::from_utf8_lossy(&output.stdout);
     match parse_major(&text) {
         Some(major) if SUPPORTED.contains(&major) => Ok(Installation { bin_dir, major }),
         Some(_) => Err(Refusal::Unsupported(text.trim().to_owned())),
-        None => Err(Refusal::Unusable(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        )),
+        None => Err(Refusal::Unusable(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
     }
 }
 
@@ -110,9 +102,7 @@ fn is_executable(path: &Path) -> bool {
 /// `postgres (PostgreSQL) 15.12 (Debian 15.12-0+deb12u2)`, `... 18beta1`, `... 19devel`.
 fn parse_major(version: &str) -> Option<u32> {
     let number = version.split_once("(PostgreSQL) ")?.1;
-    let end = number
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(number.len());
+    let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
     number[..end].parse().ok()
 }
 
@@ -120,9 +110,7 @@ fn parse_major(version: &str) -> Option<u32> {
 fn candidates(path: Option<&OsStr>, root: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = path
         .map(|path| {
-            env::split_paths(path)
-                .filter(|dir| dir.is_absolute() && is_executable(&dir.join("postgres")))
-                .collect()
+            env::split_paths(path).filter(|dir| dir.is_absolute() && is_executable(&dir.join("postgres"))).collect()
         })
         .unwrap_or_default();
     // Debian, Ubuntu; Red Hat from postgresql.org; Alpine; SUSE; Homebrew on both architectures; Postgres.app.
@@ -148,12 +136,7 @@ fn versioned(parent: &Path, prefix: &str, bin: &str) -> Vec<PathBuf> {
         .flatten()
         .flatten()
         .filter_map(|entry| {
-            let number = entry
-                .file_name()
-                .to_str()?
-                .strip_prefix(prefix)?
-                .parse()
-                .ok()?;
+            let number = entry.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?;
             Some((number, entry.path().join(bin)))
         })
         .collect();
@@ -167,10 +150,7 @@ mod tests {
 
     #[test]
     fn versions_of_releases_betas_and_distributions_are_read() {
-        assert_eq!(
-            parse_major("postgres (PostgreSQL) 15.12 (Debian 15.12-0+deb12u2)\n"),
-            Some(15)
-        );
+        assert_eq!(parse_major("postgres (PostgreSQL) 15.12 (Debian 15.12-0+deb12u2)\n"), Some(15));
         assert_eq!(parse_major("postgres (PostgreSQL) 18beta1"), Some(18));
         assert_eq!(parse_major("postgres (PostgreSQL) 9.6.24"), Some(9));
         assert_eq!(parse_major("no such thing"), None);
@@ -179,12 +159,7 @@ mod tests {
     #[test]
     fn the_path_comes_first_and_then_the_newest_version() {
         let root = std::env::temp_dir().join(format!("parlant-candidates-{}", std::process::id()));
-        for dir in [
-            "usr/lib/postgresql/9/bin",
-            "usr/lib/postgresql/15/bin",
-            "usr/lib/postgresql/17/bin",
-            "own",
-        ] {
+        for dir in ["usr/lib/postgresql/9/bin", "usr/lib/postgresql/15/bin", "usr/lib/postgresql/17/bin", "own"] {
             fs::create_dir_all(root.join(dir)).unwrap();
         }
         let own = root.join("own");
@@ -195,15 +170,7 @@ mod tests {
         let found = candidates(Some(&path), &root);
 
         let debian = root.join("usr/lib/postgresql");
-        assert_eq!(
-            found[..4],
-            [
-                own,
-                debian.join("17/bin"),
-                debian.join("15/bin"),
-                debian.join("9/bin")
-            ]
-        );
+        assert_eq!(found[..4], [own, debian.join("17/bin"), debian.join("15/bin"), debian.join("9/bin")]);
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -29,15 +29,10 @@ impl Memory {
         }
         let path = home.join("password");
         let password = fs::read_to_string(&path)
-            .map_err(|error| Error::Password {
-                path,
-                problem: error.to_string(),
-            })?
+            .map_err(|error| Error::Password { path, problem: error.to_string() })?
             .trim()
             .to_owned();
-        let port = fs::read_to_string(home.join("port"))
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
+        let port = fs::read_to_string(home.join("port")).ok().and_then(|text| text.trim().parse().ok());
         Ok(Some(Self { password, port }))
     }
 }

@@ -33,10 +33,7 @@ impl std::error::Error for NotFound {}
 impl fmt::Display for NotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (oldest, newest) = (SUPPORTED.start(), SUPPORTED.end());
-        write!(
-            f,
-            "PostgreSQL's server programs (version {oldest} to {newest}) were not found"
-        )?;
+        write!(f, "PostgreSQL's server programs (version {oldest} to {newest}) were not found")?;
         for (dir, refusal) in &self.refusals {
             let dir = dir.display();
             match refusal {
@@ -49,10 +46,7 @@ impl fmt::Display for NotFound {
         }
         let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         let remedy = remedy(&os_release, Path::new("/System/Library").exists());
-        write!(
-            f,
-            ". {remedy}, or set PG_BIN_DIR to the directory that holds `postgres` and `initdb`."
-        )
+        write!(f, ". {remedy}, or set PG_BIN_DIR to the directory that holds `postgres` and `initdb`.")
     }
 }
 
@@ -60,18 +54,12 @@ impl fmt::Display for NotFound {
 fn remedy(os_release: &str, macos: bool) -> String {
     let like: Vec<&str> = os_release
         .lines()
-        .filter_map(|line| {
-            line.strip_prefix("ID=")
-                .or_else(|| line.strip_prefix("ID_LIKE="))
-        })
+        .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
         .flat_map(|value| value.trim_matches(['"', '\'']).split_whitespace())
         .collect();
     let known: [(&[&str], &str); 5] = [
         (&["debian", "ubuntu"], "apt-get install postgresql"),
-        (
-            &["fedora", "rhel", "centos"],
-            "dnf install postgresql-server",
-        ),
+        (&["fedora", "rhel", "centos"], "dnf install postgresql-server"),
         (&["alpine"], "apk add postgresql"),
         (&["arch"], "pacman -S postgresql"),
         (&["suse", "opensuse"], "zypper install postgresql-server"),
@@ -95,21 +83,12 @@ mod tests {
     fn each_family_of_systems_is_told_its_own_package() {
         for (os_release, package) in [
             ("ID=debian\nVERSION_ID=\"12\"", "apt-get install postgresql"),
-            (
-                "NAME=Mint\nID=linuxmint\nID_LIKE=\"ubuntu debian\"",
-                "apt-get install postgresql",
-            ),
-            (
-                "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"",
-                "dnf install postgresql-server",
-            ),
+            ("NAME=Mint\nID=linuxmint\nID_LIKE=\"ubuntu debian\"", "apt-get install postgresql"),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"", "dnf install postgresql-server"),
             ("ID=fedora", "dnf install postgresql-server"),
             ("ID=alpine", "apk add postgresql"),
             ("ID=arch", "pacman -S postgresql"),
-            (
-                "ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"",
-                "zypper install postgresql-server",
-            ),
+            ("ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"", "zypper install postgresql-server"),
         ] {
             assert!(remedy(os_release, false).contains(package), "{os_release}");
         }
@@ -121,21 +100,12 @@ mod tests {
     fn the_message_names_what_was_wrong_and_the_way_out() {
         let dir = PathBuf::from("/opt/pg/bin");
         let missing = NotFound::new(vec![(dir.clone(), Refusal::Missing("initdb"))]).to_string();
-        assert!(
-            missing.contains("/opt/pg/bin has no initdb") && missing.contains("PG_BIN_DIR"),
-            "{missing}"
-        );
+        assert!(missing.contains("/opt/pg/bin has no initdb") && missing.contains("PG_BIN_DIR"), "{missing}");
 
         let old = Refusal::Unsupported("postgres (PostgreSQL) 9.6.24".to_owned());
-        let message = NotFound::new(vec![
-            (dir, old),
-            ("/usr/bin".into(), Refusal::Missing("postgres")),
-        ])
-        .to_string();
+        let message = NotFound::new(vec![(dir, old), ("/usr/bin".into(), Refusal::Missing("postgres"))]).to_string();
         assert!(
-            message.contains("14 to 18")
-                && message.contains("9.6.24")
-                && !message.contains("/usr/bin"),
+            message.contains("14 to 18") && message.contains("9.6.24") && !message.contains("/usr/bin"),
             "{message}"
         );
     }

@@ -18,21 +18,13 @@ impl Options {
     /// A cluster that stays: durable, in `data_dir`.
     #[must_use]
     pub fn persistent(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            data_dir: Some(data_dir.into()),
-            durable: true,
-            settings: Vec::new(),
-        }
+        Self { data_dir: Some(data_dir.into()), durable: true, settings: Vec::new() }
     }
 
     /// A cluster that is gone with its owner, and fast instead of durable.
     #[must_use]
     pub fn temporary() -> Self {
-        Self {
-            data_dir: None,
-            durable: false,
-            settings: Vec::new(),
-        }
+        Self { data_dir: None, durable: false, settings: Vec::new() }
     }
 
     /// Adds a setting of `postgresql.conf`.

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio::time::{Instant, sleep};
 
-use crate::{Error, Installation, account::Account, lock::Lock};
+use crate::{Error, Options, attempt::Attempt, lock::Lock};
 
 /// The shell script that starts PostgreSQL, and ends it when we end.
 const SCRIPT: &str = include_str!("supervise.sh");
@@ -24,30 +24,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The variables that PostgreSQL's programs need. All others, our secrets among them, stay with us.
-const PASSED_ON: [&str; 4] = [
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "DYLD_FALLBACK_LIBRARY_PATH",
-];
+const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"];
 
 /// The longest path of a unix socket that every system takes (macOS; Linux takes 107 bytes).
 const SOCKET_PATH_MAX: usize = 103;
-
-/// Everything that one run of PostgreSQL needs to know.
-pub(crate) struct Launch<'a> {
-    pub(crate) installation: &'a Installation,
-    pub(crate) account: Account,
-    pub(crate) home: &'a Path,
-    pub(crate) sockets: &'a Path,
-    pub(crate) temporary: bool,
-    pub(crate) durable: bool,
-    pub(crate) port: u16,
-    pub(crate) settings: &'a [(String, String)],
-    pub(crate) password: &'a str,
-    /// Held as long as any process of the run lives.
-    pub(crate) lock: Option<Lock>,
-}
 
 /// A running script: alive as long as its PostgreSQL is.
 #[derive(Debug)]
@@ -58,20 +38,22 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(crate) fn start(launch: Launch<'_>) -> Result<Self, Error> {
+    /// Starts the script. Every process of PostgreSQL's will hold `lock` as long as it lives.
+    pub(crate) fn start(attempt: &Attempt<'_>, sockets: &Path, lock: Option<Lock>) -> Result<Self, Error> {
+        let Options { data_dir, durable, settings } = attempt.options;
         let yes_or_no = |value| if value { "yes" } else { "no" };
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", SCRIPT, "parlant-postgres"])
-            .arg(launch.installation.bin_dir())
-            .arg(launch.home)
-            .arg(launch.sockets)
-            .args([yes_or_no(launch.temporary), yes_or_no(launch.durable)])
-            .arg(launch.port.to_string());
-        for (name, value) in own_settings(launch.durable) {
+            .arg(attempt.installation.bin_dir())
+            .arg(attempt.home)
+            .arg(sockets)
+            .args([yes_or_no(data_dir.is_none()), yes_or_no(*durable)])
+            .arg(attempt.port.to_string());
+        for (name, value) in own_settings(*durable) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
-        for (name, value) in launch.settings {
+        for (name, value) in settings {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         command
@@ -82,20 +64,14 @@ impl Supervisor {
             // A group of its own: Ctrl-C in a terminal must not stop it before us.
             .process_group(0)
             .stdin(Stdio::piped())
-            .stdout(
-                launch
-                    .lock
-                    .map_or_else(Stdio::null, |lock| Stdio::from(lock.into_file())),
-            )
+            .stdout(lock.map_or_else(Stdio::null, |lock| Stdio::from(lock.into_file())))
             .stderr(Stdio::piped());
-        launch.account.apply(&mut command);
-        let mut child = command
-            .spawn()
-            .map_err(Error::io("run", Path::new("/bin/sh")))?;
+        attempt.account.apply(&mut command);
+        let mut child = command.spawn().map_err(Error::io("run", Path::new("/bin/sh")))?;
         let mut leash = child.stdin.take();
         if let Some(leash) = &mut leash {
             // If the script is gone already, its end says why.
-            let _ = writeln!(leash, "{}", launch.password);
+            let _ = writeln!(leash, "{}", attempt.password);
         }
         Ok(Self { child, leash })
     }
@@ -136,9 +112,7 @@ impl Drop for Supervisor {
         if let Ok(None) = self.child.try_wait() {
             // Somebody must collect the exit status, or a zombie stays as long as we live.
             let collect = move || waitpid(Some(pid), WaitOptions::empty());
-            let _ = thread::Builder::new()
-                .name("postgres-reaper".to_owned())
-                .spawn(collect);
+            let _ = thread::Builder::new().name("postgres-reaper".to_owned()).spawn(collect);
         }
     }
 }
@@ -155,19 +129,12 @@ fn own_settings(durable: bool) -> impl Iterator<Item = (&'static str, &'static s
         ("logging_collector", "off"),
     ];
     let fast = [("fsync", "off"), ("full_page_writes", "off")];
-    always
-        .into_iter()
-        .chain(fast.into_iter().filter(move |_| !durable))
+    always.into_iter().chain(fast.into_iter().filter(move |_| !durable))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "these are the system's, not settings of ours"
-)]
+#[expect(clippy::disallowed_methods, reason = "these are the system's, not settings of ours")]
 fn passed_on() -> impl Iterator<Item = (&'static str, OsString)> {
-    PASSED_ON
-        .into_iter()
-        .filter_map(|name| Some((name, env::var_os(name)?)))
+    PASSED_ON.into_iter().filter_map(|name| Some((name, env::var_os(name)?)))
 }
 
 /// Where the unix socket of the cluster in `home` goes: inside, or where the path is short enough.

@@ -48,12 +48,8 @@ impl ChaosProxy {
     pub async fn start(upstream: SocketAddr) -> Self {
         let socket = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
         let address = socket.local_addr().expect("a bound socket");
-        let proxy = Self {
-            address,
-            upstream,
-            weather: watch::Sender::default(),
-            door: Mutex::new(Door::Closed(socket)),
-        };
+        let proxy =
+            Self { address, upstream, weather: watch::Sender::default(), door: Mutex::new(Door::Closed(socket)) };
         proxy.restore().await;
         proxy
     }
@@ -104,9 +100,7 @@ impl ChaosProxy {
         let mut door = self.door.lock().await;
         if let Door::Closed(socket) = &mut *door {
             let placeholder = TcpSocket::new_v4().expect("a socket");
-            let listener = std::mem::replace(socket, placeholder)
-                .listen(128)
-                .expect("the port that we kept");
+            let listener = std::mem::replace(socket, placeholder).listen(128).expect("the port that we kept");
             let task = accept(listener, self.upstream, self.weather.subscribe());
             *door = Door::Open(tokio::spawn(task));
         }
@@ -143,11 +137,7 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, weather: watch::Rec
     }
 }
 
-async fn serve(
-    client: TcpStream,
-    upstream: SocketAddr,
-    mut weather: watch::Receiver<Weather>,
-) -> io::Result<()> {
+async fn serve(client: TcpStream, upstream: SocketAddr, mut weather: watch::Receiver<Weather>) -> io::Result<()> {
     calm(&mut weather).await;
     let server = TcpStream::connect(upstream).await?;
     client.set_nodelay(true)?;

@@ -58,8 +58,7 @@ impl TestDatabase {
     /// The same as [`Self::url`], through `proxy`, say a [`crate::ChaosProxy`] in front of [`Self::address`].
     #[must_use]
     pub fn url_through(&self, proxy: SocketAddr) -> String {
-        self.url()
-            .replace(&self.address().to_string(), &proxy.to_string())
+        self.url().replace(&self.address().to_string(), &proxy.to_string())
     }
 
     /// Where the server listens.
@@ -93,8 +92,6 @@ impl TestDatabase {
 
 impl fmt::Debug for TestDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestDatabase")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("TestDatabase").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! | need | take |
 //! | --- | --- |
-//! | a database with Sim's and the bridge's tables | [`database`] |
-//! | a database without any | [`empty_database`] |
+//! | a database with Sim's and the bridge's tables | [`database()`] |
+//! | a database without any | [`empty_database()`] |
 //! | people, workspaces and sessions as Sim writes them | [`TestDatabase::sim`] |
 //! | a network that fails | [`ChaosProxy`] |
 //!
@@ -21,10 +21,7 @@
 //! The databases are on one private PostgreSQL per test process, which starts with the first of them
 //! and is gone with the process. `PG_BIN_DIR` chooses its version. Nothing here returns errors: a
 //! database that cannot be had is a failed test.
-#![expect(
-    clippy::expect_used,
-    reason = "a database that cannot be had is a failed test"
-)]
+#![expect(clippy::expect_used, reason = "a database that cannot be had is a failed test")]
 
 mod chaos;
 mod database;

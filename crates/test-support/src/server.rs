@@ -38,15 +38,9 @@ impl Server {
     }
 
     async fn start() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "tests are configured by the environment alone"
-        )]
-        let bin_dir = env::var_os("PG_BIN_DIR")
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from);
-        let installation =
-            Installation::find(bin_dir.as_deref()).unwrap_or_else(|error| panic!("{error}"));
+        #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
+        let bin_dir = env::var_os("PG_BIN_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let installation = Installation::find(bin_dir.as_deref()).unwrap_or_else(|error| panic!("{error}"));
         let options = Options::temporary()
             // Pools of many tests at once.
             .setting("max_connections", "300")
@@ -54,15 +48,8 @@ impl Server {
             .setting("max_wal_size", "256MB")
             // Plans like those of a server at work, not of one query in a test's life.
             .setting("jit", "off");
-        let cluster = Cluster::start(&installation, options)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        Self {
-            cluster,
-            empty: OnceCell::new(),
-            full: OnceCell::new(),
-            databases: AtomicU32::new(0),
-        }
+        let cluster = Cluster::start(&installation, options).await.unwrap_or_else(|error| panic!("{error}"));
+        Self { cluster, empty: OnceCell::new(), full: OnceCell::new(), databases: AtomicU32::new(0) }
     }
 
     /// A new database without tables; the roles are there with their rights.
@@ -85,11 +72,7 @@ impl Server {
 
     async fn make_database(&self, name: &str, template: &str) {
         let admin = self.connect("postgres", "postgres").await;
-        run(
-            &admin,
-            &format!("create database {name} template {template}"),
-        )
-        .await;
+        run(&admin, &format!("create database {name} template {template}")).await;
     }
 
     async fn make_empty(&self) {
@@ -100,11 +83,7 @@ impl Server {
         run(&admin, "drop role if exists sim; create role sim login").await;
         run(&admin, "grant usage, create on schema public to sim").await;
         for role in ["sim", "parlant_app", "parlant_migrator"] {
-            run(
-                &admin,
-                &format!("alter role {role} password '{}'", self.cluster.password()),
-            )
-            .await;
+            run(&admin, &format!("alter role {role} password '{}'", self.cluster.password())).await;
         }
     }
 
@@ -115,28 +94,18 @@ impl Server {
         run(&self.connect("sim", FULL).await, SIM_SCHEMA).await;
         run(&self.connect("postgres", FULL).await, ROLES).await;
         let migrator = parlant_db_pool::Config::new(self.url("parlant_migrator", FULL));
-        parlant_schema::apply(&migrator, &ApplyOptions::default())
-            .await
-            .expect("the migrations");
+        parlant_schema::apply(&migrator, &ApplyOptions::default()).await.expect("the migrations");
     }
 
     /// What the first test left that wanted this template and was given up meanwhile.
     async fn drop_unfinished(&self, template: &str) {
         let admin = self.connect("postgres", "postgres").await;
-        run(
-            &admin,
-            &format!("drop database if exists {template} with (force)"),
-        )
-        .await;
+        run(&admin, &format!("drop database if exists {template} with (force)")).await;
     }
 
     /// A connection URL; every role has the superuser's password.
     pub(crate) fn url(&self, role: &str, database: &str) -> String {
-        format!(
-            "postgresql://{role}:{}@{}/{database}",
-            self.cluster.password(),
-            self.cluster.address()
-        )
+        format!("postgresql://{role}:{}@{}/{database}", self.cluster.password(), self.cluster.address())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -145,10 +114,7 @@ impl Server {
 
     pub(crate) async fn connect(&self, role: &str, database: &str) -> Client {
         let config: tokio_postgres::Config = self.url(role, database).parse().expect("our own URL");
-        let (client, connection) = config
-            .connect(NoTls)
-            .await
-            .expect("a connection to our own PostgreSQL");
+        let (client, connection) = config.connect(NoTls).await.expect("a connection to our own PostgreSQL");
         tokio::spawn(connection);
         client
     }

@@ -56,8 +56,7 @@ impl Sim {
 
     /// The user's account is deleted, with sessions, permissions and owned workspaces.
     pub async fn delete_user(&self, user: &str) {
-        self.run(r#"delete from "user" where id = $1"#, &[&user])
-            .await;
+        self.run(r#"delete from "user" where id = $1"#, &[&user]).await;
     }
 
     /// The user makes a personal workspace, and with it becomes its admin. Gives the id.
@@ -75,26 +74,17 @@ impl Sim {
 
     /// The workspace is soft-deleted.
     pub async fn archive(&self, workspace: &str) {
-        self.run(
-            "update workspace set archived_at = $2, updated_at = $2 where id = $1",
-            &[&workspace, &now()],
-        )
-        .await;
+        self.run("update workspace set archived_at = $2, updated_at = $2 where id = $1", &[&workspace, &now()]).await;
     }
 
     /// The workspace is restored.
     pub async fn restore(&self, workspace: &str) {
-        self.run(
-            "update workspace set archived_at = null, updated_at = $2 where id = $1",
-            &[&workspace, &now()],
-        )
-        .await;
+        self.run("update workspace set archived_at = null, updated_at = $2 where id = $1", &[&workspace, &now()]).await;
     }
 
     /// The workspace is deleted. Its rows in `permissions` stay, as nothing refers to it.
     pub async fn delete_workspace(&self, workspace: &str) {
-        self.run("delete from workspace where id = $1", &[&workspace])
-            .await;
+        self.run("delete from workspace where id = $1", &[&workspace]).await;
     }
 
     /// Gives the user `read`, `write` or `admin` in the workspace instead of what there was.
@@ -145,11 +135,7 @@ impl Sim {
 
     /// The user leaves the organization.
     pub async fn remove_member(&self, user: &str, organization: &str) {
-        self.run(
-            "delete from member where user_id = $1 and organization_id = $2",
-            &[&user, &organization],
-        )
-        .await;
+        self.run("delete from member where user_id = $1 and organization_id = $2", &[&user, &organization]).await;
     }
 
     /// The workspace becomes the organization's.
@@ -199,8 +185,7 @@ impl Sim {
 
     /// The user signs out.
     pub async fn sign_out(&self, token: &str) {
-        self.run("delete from session where token = $1", &[&token])
-            .await;
+        self.run("delete from session where token = $1", &[&token]).await;
     }
 
     /// The connection as the role `sim`, which owns Sim's tables, for what has no word here.
@@ -237,10 +222,7 @@ pub fn signed_cookie(token: &str, secret: &str) -> String {
     let signed = signed(token, secret);
     let (token, signature) = signed.split_at(token.len());
     // As JavaScript's encodeURIComponent: the dot stays.
-    format!(
-        "{token}.{}",
-        utf8_percent_encode(&signature[1..], NON_ALPHANUMERIC)
-    )
+    format!("{token}.{}", utf8_percent_encode(&signature[1..], NON_ALPHANUMERIC))
 }
 
 fn now() -> NaiveDateTime {
@@ -249,22 +231,11 @@ fn now() -> NaiveDateTime {
 
 /// 32 letters and digits: ids and tokens that Better Auth makes.
 fn alphanumeric() -> String {
-    rand::rng()
-        .sample_iter(rand::distr::Alphanumeric)
-        .take(32)
-        .map(char::from)
-        .collect()
+    rand::rng().sample_iter(rand::distr::Alphanumeric).take(32).map(char::from).collect()
 }
 
 /// A `UUIDv4`: ids that Sim itself makes.
 fn uuid() -> String {
     let hex = format!("{:032x}", rand::random::<u128>());
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    )
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
 }

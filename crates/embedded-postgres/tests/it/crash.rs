@@ -4,22 +4,15 @@ use std::{fs, path::Path, time::Duration};
 
 use rustix::process::{Signal, kill_process_group};
 
-use crate::{
-    alive, as_pid, ask, connect, eventually, kept, kill, owner::Owner, reachable_dir, start,
-};
+use crate::{alive, as_pid, ask, connect, eventually, kept, kill, owner::Owner, reachable_dir, start};
 
 const WRITE: &str = "create table kept as select 'yes' as answer";
 const READ: &str = "select answer from kept";
 
+#[cfg(target_os = "linux")]
 pub(crate) fn parent_of(pid: u32) -> u32 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("PPid:"))
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap()
+    status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap()
 }
 
 #[tokio::test]
@@ -44,23 +37,13 @@ async fn the_next_owner_need_not_wait_for_that_itself() {
     while rounds < 5 {
         let owner = Owner::start(Some(dir.path()));
         let client = connect(&owner.url).await;
-        client
-            .batch_execute("create table if not exists rounds (round int)")
-            .await
-            .unwrap();
-        client
-            .execute("insert into rounds values ($1)", &[&rounds])
-            .await
-            .unwrap();
+        client.batch_execute("create table if not exists rounds (round int)").await.unwrap();
+        client.execute("insert into rounds values ($1)", &[&rounds]).await.unwrap();
         owner.kill();
         rounds += 1;
     }
     let cluster = start(kept(dir.path())).await;
-    let count = ask(
-        &connect(&cluster.url("postgres")).await,
-        "select count(*)::text from rounds",
-    )
-    .await;
+    let count = ask(&connect(&cluster.url("postgres")).await, "select count(*)::text from rounds").await;
     assert_eq!(count, rounds.to_string());
     cluster.stop().await;
 }
@@ -74,10 +57,7 @@ async fn an_owner_may_be_killed_at_any_moment_of_the_first_start() {
         owner.kill().unwrap();
         owner.wait().unwrap();
         let cluster = start(kept(dir.path())).await;
-        assert_eq!(
-            ask(&connect(&cluster.url("postgres")).await, "select 'well'").await,
-            "well"
-        );
+        assert_eq!(ask(&connect(&cluster.url("postgres")).await, "select 'well'").await, "well");
         cluster.stop().await;
     }
 }
@@ -86,10 +66,7 @@ async fn an_owner_may_be_killed_at_any_moment_of_the_first_start() {
 async fn a_temporary_cluster_is_removed_when_its_owner_is_killed() {
     let owner = Owner::start(None);
     let data = ask(&connect(&owner.url).await, "show data_directory").await;
-    let (home, postmaster) = (
-        Path::new(&data).parent().unwrap().to_owned(),
-        owner.postmaster,
-    );
+    let (home, postmaster) = (Path::new(&data).parent().unwrap().to_owned(), owner.postmaster);
     owner.kill();
     eventually("the directory is gone", || !home.exists()).await;
     assert!(!alive(postmaster));
@@ -99,52 +76,37 @@ async fn a_temporary_cluster_is_removed_when_its_owner_is_killed() {
 async fn a_killed_postgres_is_recovered_by_the_next_start() {
     let dir = reachable_dir();
     let cluster = start(kept(dir.path())).await;
-    connect(&cluster.url("postgres"))
-        .await
-        .batch_execute(WRITE)
-        .await
-        .unwrap();
+    connect(&cluster.url("postgres")).await.batch_execute(WRITE).await.unwrap();
     kill(cluster.pid());
     cluster.stop().await;
 
     let cluster = start(kept(dir.path())).await;
-    assert_eq!(
-        ask(&connect(&cluster.url("postgres")).await, READ).await,
-        "yes"
-    );
+    assert_eq!(ask(&connect(&cluster.url("postgres")).await, READ).await, "yes");
     cluster.stop().await;
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn when_owner_supervisor_and_postgres_are_killed_together_the_next_start_recovers() {
     let dir = reachable_dir();
     let owner = Owner::start(Some(dir.path()));
-    connect(&owner.url)
-        .await
-        .batch_execute(WRITE)
-        .await
-        .unwrap();
+    connect(&owner.url).await.batch_execute(WRITE).await.unwrap();
     let group = as_pid(owner.supervisor());
     kill_process_group(group, Signal::KILL).unwrap();
     owner.kill();
 
     let cluster = start(kept(dir.path())).await;
-    assert_eq!(
-        ask(&connect(&cluster.url("postgres")).await, READ).await,
-        "yes"
-    );
+    assert_eq!(ask(&connect(&cluster.url("postgres")).await, READ).await, "yes");
     cluster.stop().await;
 }
 
 /// The out-of-memory killer may take the supervisor first.
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn nothing_stays_of_a_killed_owner_even_without_its_supervisor() {
     let owner = Owner::start(None);
     let data = ask(&connect(&owner.url).await, "show data_directory").await;
-    let (home, postmaster) = (
-        Path::new(&data).parent().unwrap().to_owned(),
-        owner.postmaster,
-    );
+    let (home, postmaster) = (Path::new(&data).parent().unwrap().to_owned(), owner.postmaster);
     kill(owner.supervisor());
     connect(&owner.url).await;
     owner.kill();
@@ -152,22 +114,15 @@ async fn nothing_stays_of_a_killed_owner_even_without_its_supervisor() {
     assert!(!alive(postmaster));
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_postgres_that_nobody_watches_is_stopped_by_the_next_start() {
     let dir = reachable_dir();
     let owner = Owner::start(Some(dir.path()));
     let (postmaster, supervisor) = (owner.postmaster, owner.supervisor());
-    connect(&owner.url)
-        .await
-        .batch_execute(WRITE)
-        .await
-        .unwrap();
-    let children =
-        fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).unwrap();
-    let watcher = children
-        .split_whitespace()
-        .map(|pid| pid.parse().unwrap())
-        .find(|pid| *pid != postmaster);
+    connect(&owner.url).await.batch_execute(WRITE).await.unwrap();
+    let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).unwrap();
+    let watcher = children.split_whitespace().map(|pid| pid.parse().unwrap()).find(|pid| *pid != postmaster);
     kill(supervisor);
     kill(watcher.unwrap());
     owner.kill();
@@ -175,10 +130,7 @@ async fn a_postgres_that_nobody_watches_is_stopped_by_the_next_start() {
 
     let cluster = start(kept(dir.path())).await;
     assert!(!alive(postmaster));
-    assert_eq!(
-        ask(&connect(&cluster.url("postgres")).await, READ).await,
-        "yes"
-    );
+    assert_eq!(ask(&connect(&cluster.url("postgres")).await, READ).await, "yes");
     cluster.stop().await;
 }
 
@@ -191,10 +143,6 @@ async fn ctrl_c_in_a_terminal_does_not_reach_postgres_before_its_owner_is_done()
     eventually("postgres is gone", || !alive(postmaster)).await;
 
     let cluster = start(kept(dir.path())).await;
-    connect(&cluster.url("postgres"))
-        .await
-        .batch_execute("select from still_here")
-        .await
-        .unwrap();
+    connect(&cluster.url("postgres")).await.batch_execute("select from still_here").await.unwrap();
     cluster.stop().await;
 }

@@ -1,6 +1,6 @@
 //! What is said when a cluster cannot start.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use parlant_embedded_postgres::{Cluster, Error, Installation, Options};
 
@@ -13,35 +13,27 @@ async fn error_of(options: Options) -> Error {
 #[test]
 fn missing_programs_are_named_with_the_way_to_get_them() {
     let empty = tempfile::tempdir().unwrap();
-    let message = Installation::find(Some(empty.path()))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains(&format!("{} has no postgres", empty.path().display())),
-        "{message}"
-    );
-    assert!(
-        message.contains("version 14 to 18") && message.contains("PG_BIN_DIR"),
-        "{message}"
-    );
+    let message = Installation::find(Some(empty.path())).unwrap_err().to_string();
+    assert!(message.contains(&format!("{} has no postgres", empty.path().display())), "{message}");
+    assert!(message.contains("version 14 to 18") && message.contains("PG_BIN_DIR"), "{message}");
+}
+
+/// A directory with programs that only say which version they are.
+fn pretend_installation(version: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for program in ["postgres", "initdb"] {
+        let path = dir.path().join(program);
+        fs::write(&path, format!("#!/bin/sh\necho '{program} (PostgreSQL) {version}'\n")).unwrap();
+        set_mode(&path, 0o755);
+    }
+    dir
 }
 
 #[test]
 fn an_unsupported_version_is_refused_by_name() {
-    let dir = tempfile::tempdir().unwrap();
-    for (program, says) in [("postgres", "postgres (PostgreSQL) 13.1"), ("initdb", "")] {
-        fs::write(
-            dir.path().join(program),
-            format!("#!/bin/sh\necho '{says}'\n"),
-        )
-        .unwrap();
-        set_mode(&dir.path().join(program), 0o755);
-    }
-    let message = Installation::in_dir(dir.path()).unwrap_err().to_string();
-    assert!(
-        message.contains("13.1") && message.contains("14 to 18"),
-        "{message}"
-    );
+    let old = pretend_installation("13.1");
+    let message = Installation::in_dir(old.path()).unwrap_err().to_string();
+    assert!(message.contains("13.1") && message.contains("14 to 18"), "{message}");
 }
 
 #[tokio::test]
@@ -49,6 +41,16 @@ async fn a_failed_start_reports_the_end_of_the_log_and_leaves_nothing_running() 
     let error = error_of(Options::temporary().setting("shared_buffers", "a lot")).await;
     assert!(matches!(error, Error::Start { .. }), "{error:?}");
     assert!(error.to_string().contains("shared_buffers"), "{error}");
+}
+
+/// By these words a lost race for the port is known, after which another one is tried.
+#[tokio::test]
+async fn a_taken_port_is_told_in_words_that_we_understand() {
+    let dir = reachable_dir();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let error = error_of(kept(dir.path()).setting("port", port)).await;
+    assert!(error.to_string().contains("could not create any TCP/IP sockets"), "{error}");
 }
 
 #[tokio::test]
@@ -86,10 +88,7 @@ async fn a_second_owner_is_refused_with_the_first_ones_process_id() {
     let dir = reachable_dir();
     let first = start(kept(dir.path())).await;
     let error = error_of(kept(dir.path())).await;
-    assert!(
-        matches!(error, Error::InUse { owner: Some(pid), .. } if pid == std::process::id()),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::InUse { owner: Some(pid), .. } if pid == std::process::id()), "{error:?}");
     let removal = Cluster::remove(dir.path()).await.unwrap_err();
     assert!(matches!(removal, Error::InUse { .. }), "{removal:?}");
     crate::connect(&first.url("postgres")).await;
@@ -132,23 +131,11 @@ async fn programs_that_the_account_cannot_reach_are_named() {
     if !is_root() {
         return;
     }
-    let hidden = tempfile::tempdir().unwrap();
+    let hidden = pretend_installation("17.0");
     set_mode(hidden.path(), 0o700);
-    for program in ["postgres", "initdb"] {
-        fs::copy(
-            installation().bin_dir().join(program),
-            hidden.path().join(program),
-        )
-        .unwrap();
-    }
     let unreachable = Installation::in_dir(hidden.path()).unwrap();
-    let error = Cluster::start(&unreachable, Options::temporary())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&error, Error::Unreachable { bin_dir, .. } if bin_dir == hidden.path()),
-        "{error}"
-    );
+    let error = Cluster::start(&unreachable, Options::temporary()).await.unwrap_err();
+    assert!(matches!(&error, Error::Unreachable { bin_dir, .. } if bin_dir == hidden.path()), "{error}");
 }
 
 #[tokio::test]
@@ -158,9 +145,6 @@ async fn a_home_that_others_may_enter_is_refused() {
     start(kept(dir.path())).await.stop().await;
     set_mode(&home, 0o755);
     let error = error_of(kept(dir.path())).await;
-    assert!(
-        matches!(&error, Error::Untrusted { path, .. } if path.ends_with("cluster")),
-        "{error}"
-    );
-    assert!(Path::new(&home).join("data").exists());
+    assert!(matches!(&error, Error::Untrusted { path, .. } if path.ends_with("cluster")), "{error}");
+    assert!(home.join("data").exists());
 }

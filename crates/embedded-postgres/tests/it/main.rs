@@ -17,52 +17,32 @@ use parlant_embedded_postgres::{Cluster, Installation, Options};
 use tokio_postgres::{Client, NoTls};
 
 /// The binaries to test.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are configured by the environment alone"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
 fn installation() -> Installation {
-    let bin_dir = env::var_os("PG_BIN_DIR")
-        .filter(|dir| !dir.is_empty())
-        .map(PathBuf::from);
+    let bin_dir = env::var_os("PG_BIN_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     Installation::find(bin_dir.as_deref()).unwrap()
 }
 
 /// A cluster that stays, and that no test crashes the machine under.
 fn kept(dir: impl Into<PathBuf>) -> Options {
-    Options {
-        durable: false,
-        ..Options::persistent(dir)
-    }
+    Options { durable: false, ..Options::persistent(dir) }
 }
 
 async fn start(options: Options) -> Cluster {
-    Cluster::start(&installation(), options)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"))
+    Cluster::start(&installation(), options).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A connection to the cluster's `host`: an address or the directory of a socket.
-async fn connect_to(
-    cluster: &Cluster,
-    host: &str,
-    password: &str,
-) -> Result<Client, tokio_postgres::Error> {
+async fn connect_to(cluster: &Cluster, host: &str, password: &str) -> Result<Client, tokio_postgres::Error> {
     let mut config = tokio_postgres::Config::new();
-    config
-        .host(host)
-        .port(cluster.address().port())
-        .user(cluster.superuser())
-        .dbname("postgres");
+    config.host(host).port(cluster.address().port()).user(cluster.superuser()).dbname("postgres");
     let (client, connection) = config.password(password).connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }
 
 async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::Config::connect(&url.parse().unwrap(), NoTls)
-        .await
-        .unwrap();
+    let (client, connection) = tokio_postgres::Config::connect(&url.parse().unwrap(), NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
@@ -90,12 +70,7 @@ fn is_root() -> bool {
 /// Whether the process exists and is more than an exit status that nobody has collected.
 fn alive(pid: u32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => !stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .trim_start()
-            .starts_with('Z'),
+        Ok(stat) => !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'),
         Err(_) if Path::new("/proc/self").exists() => false,
         Err(_) => rustix::process::test_kill_process(as_pid(pid)).is_ok(),
     }

@@ -30,11 +30,7 @@ impl Owner {
     /// Starts the process without waiting for its cluster.
     pub(crate) fn spawn(dir: Option<&Path>) -> Child {
         Command::new(env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "owner::owns_a_cluster_when_told_to",
-                "--nocapture",
-            ])
+            .args(["--exact", "owner::owns_a_cluster_when_told_to", "--nocapture"])
             .env(VARIABLE, dir.unwrap_or(Path::new("temporary")))
             .process_group(0)
             .stdout(Stdio::piped())
@@ -48,21 +44,13 @@ impl Owner {
         let mut line = String::new();
         let ready = loop {
             line.clear();
-            assert!(
-                output.read_line(&mut line).unwrap() > 0,
-                "the owner has no cluster"
-            );
+            assert!(output.read_line(&mut line).unwrap() > 0, "the owner has no cluster");
             if let Some((_, ready)) = line.trim_end().split_once(READY) {
                 break ready;
             }
         };
         let (pid, url) = ready.split_once(' ').unwrap();
-        Self {
-            child,
-            _output: output,
-            url: url.to_owned(),
-            postmaster: pid.parse().unwrap(),
-        }
+        Self { child, _output: output, url: url.to_owned(), postmaster: pid.parse().unwrap() }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -70,6 +58,7 @@ impl Owner {
     }
 
     /// The shell that supervises the cluster.
+    #[cfg(target_os = "linux")]
     pub(crate) fn supervisor(&self) -> u32 {
         super::crash::parent_of(self.postmaster)
     }
@@ -83,27 +72,17 @@ impl Owner {
 /// The other process. In the ordinary run it has nothing to do.
 #[tokio::test]
 async fn owns_a_cluster_when_told_to() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "said by the test that started this process"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "said by the test that started this process")]
     let Some(dir) = env::var_os(VARIABLE) else {
         return;
     };
-    let options = if dir == "temporary" {
-        Options::temporary()
-    } else {
-        super::kept(dir)
-    };
+    let options = if dir == "temporary" { Options::temporary() } else { super::kept(dir) };
     let mut ctrl_c = signal(SignalKind::interrupt()).unwrap();
     let cluster = super::start(options).await;
     println!("{READY}{} {}", cluster.pid(), cluster.url("postgres"));
     // The owner takes its time after Ctrl-C.
     ctrl_c.recv().await.unwrap();
     let client = super::connect(&cluster.url("postgres")).await;
-    client
-        .batch_execute("create table still_here ()")
-        .await
-        .unwrap();
+    client.batch_execute("create table still_here ()").await.unwrap();
     cluster.stop().await;
 }

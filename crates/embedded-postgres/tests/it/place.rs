@@ -4,9 +4,7 @@ use std::{fs, os::unix::fs::chown, path::PathBuf};
 
 use parlant_embedded_postgres::{Cluster, Error};
 
-use crate::{
-    ask, connect, connect_to, installation, is_root, kept, reachable_dir, set_mode, start,
-};
+use crate::{ask, connect, connect_to, installation, is_root, kept, reachable_dir, set_mode, start};
 
 #[tokio::test]
 async fn a_path_too_long_for_a_socket_gets_a_short_one() {
@@ -15,13 +13,8 @@ async fn a_path_too_long_for_a_socket_gets_a_short_one() {
     let cluster = start(kept(&deep)).await;
     let sockets = cluster.socket_dir().to_owned();
     let host = sockets.to_str().unwrap();
-    connect_to(&cluster, host, cluster.password())
-        .await
-        .unwrap();
-    assert_eq!(
-        fs::metadata(&sockets).map(|meta| mode(&meta)).unwrap(),
-        0o700
-    );
+    connect_to(&cluster, host, cluster.password()).await.unwrap();
+    assert_eq!(fs::metadata(&sockets).map(|meta| mode(&meta)).unwrap(), 0o700);
     cluster.stop().await;
     assert!(!sockets.exists());
     start(kept(&deep)).await.stop().await;
@@ -64,19 +57,11 @@ async fn as_root_a_place_out_of_reach_is_served_elsewhere_and_removed_from_there
     let cluster = start(kept(&place)).await;
     let home = elsewhere(&dir);
     assert_eq!(fs::metadata(&home).map(|meta| mode(&meta)).unwrap(), 0o700);
-    connect(&cluster.url("postgres"))
-        .await
-        .batch_execute("create table kept ()")
-        .await
-        .unwrap();
+    connect(&cluster.url("postgres")).await.batch_execute("create table kept ()").await.unwrap();
     cluster.stop().await;
 
     let cluster = start(kept(&place)).await;
-    connect(&cluster.url("postgres"))
-        .await
-        .batch_execute("select from kept")
-        .await
-        .unwrap();
+    connect(&cluster.url("postgres")).await.batch_execute("select from kept").await.unwrap();
     cluster.stop().await;
 
     Cluster::remove(&place).await.unwrap();
@@ -91,21 +76,13 @@ async fn as_root_removing_the_requested_directory_by_hand_removes_the_data_elsew
     let dir = unreachable_dir();
     let place = dir.path().join("place");
     let cluster = start(kept(&place)).await;
-    connect(&cluster.url("postgres"))
-        .await
-        .batch_execute("create table kept ()")
-        .await
-        .unwrap();
+    connect(&cluster.url("postgres")).await.batch_execute("create table kept ()").await.unwrap();
     let home = elsewhere(&dir);
     // Even while it runs.
     fs::remove_dir_all(&place).unwrap();
     let anew = start(kept(&place)).await;
     assert_eq!(elsewhere(&dir), home);
-    let kept = ask(
-        &connect(&anew.url("postgres")).await,
-        "select to_regclass('kept') is null ::text",
-    )
-    .await;
+    let kept = ask(&connect(&anew.url("postgres")).await, "select to_regclass('kept') is null ::text").await;
     assert_eq!(kept, "true");
     drop(cluster);
     anew.stop().await;
@@ -136,16 +113,9 @@ async fn as_root_a_directory_that_somebody_else_put_there_is_not_trusted() {
             }
             _ => std::os::unix::fs::symlink("/etc", &home).unwrap(),
         }
-        let error = Cluster::start(&installation(), kept(&place))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(&error, Error::Untrusted { path, .. } if *path == home),
-            "{trap}: {error}"
-        );
-        fs::remove_dir(&home)
-            .or_else(|_| fs::remove_file(&home))
-            .unwrap();
+        let error = Cluster::start(&installation(), kept(&place)).await.unwrap_err();
+        assert!(matches!(&error, Error::Untrusted { path, .. } if *path == home), "{trap}: {error}");
+        fs::remove_dir(&home).or_else(|_| fs::remove_file(&home)).unwrap();
     }
 }
 
@@ -156,14 +126,11 @@ async fn as_root_a_cluster_goes_on_as_the_account_that_owns_it() {
     }
     let dir = reachable_dir();
     start(kept(dir.path())).await.stop().await;
-    let status = std::process::Command::new("chown")
-        .args(["-R", "65534:65534"])
-        .arg(dir.path().join("cluster"))
-        .status();
+    let status =
+        std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(dir.path().join("cluster")).status();
     assert!(status.unwrap().success());
     let cluster = start(kept(dir.path())).await;
-    let uid = fs::metadata(format!("/proc/{}", cluster.pid()))
-        .map(|meta| std::os::unix::fs::MetadataExt::uid(&meta));
+    let uid = fs::metadata(format!("/proc/{}", cluster.pid())).map(|meta| std::os::unix::fs::MetadataExt::uid(&meta));
     assert_eq!(uid.unwrap(), 65_534);
     cluster.stop().await;
 }

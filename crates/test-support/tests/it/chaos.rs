@@ -44,8 +44,7 @@ async fn answers(stream: &mut TcpStream) -> bool {
 
 /// Sends something, and sees nothing come back.
 async fn stays_silent(stream: &mut TcpStream) -> bool {
-    stream.write_all(b"?").await.is_ok()
-        && timeout(SILENCE, stream.read_exact(&mut [0])).await.is_err()
+    stream.write_all(b"?").await.is_ok() && timeout(SILENCE, stream.read_exact(&mut [0])).await.is_err()
 }
 
 /// Waits for the end of the connection.

@@ -4,18 +4,9 @@ use parlant_test_support::{database, signed, signed_cookie};
 #[test]
 fn tokens_are_signed_as_better_auth_does() {
     // Made by Better Auth 1.6.23.
-    let (secret, token) = (
-        "test-secret-0123456789abcdef0123456789abcdef",
-        "fpa6o5m6CwP4xpdoYYVbM7gJmNmrMqAv",
-    );
-    assert_eq!(
-        signed(token, secret),
-        format!("{token}.pt9G2nm/sR/p82anLDE/NLrYo0m1ueDKhFcakLU7hI8=")
-    );
-    assert_eq!(
-        signed_cookie(token, secret),
-        format!("{token}.pt9G2nm%2FsR%2Fp82anLDE%2FNLrYo0m1ueDKhFcakLU7hI8%3D")
-    );
+    let (secret, token) = ("test-secret-0123456789abcdef0123456789abcdef", "fpa6o5m6CwP4xpdoYYVbM7gJmNmrMqAv");
+    assert_eq!(signed(token, secret), format!("{token}.pt9G2nm/sR/p82anLDE/NLrYo0m1ueDKhFcakLU7hI8="));
+    assert_eq!(signed_cookie(token, secret), format!("{token}.pt9G2nm%2FsR%2Fp82anLDE%2FNLrYo0m1ueDKhFcakLU7hI8%3D"));
 }
 
 #[tokio::test]
@@ -76,8 +67,5 @@ async fn whatever_happens_in_sim_can_happen_here() {
     let left = "select (select count(*) from permissions where entity_id = $1), (select count(*) from \"user\"),
                        (select count(*) from session), (select count(*) from member)";
     let row = sim.client().query_one(left, &[&workspace]).await.unwrap();
-    assert_eq!(
-        [0, 1, 2, 3].map(|column| row.get::<_, i64>(column)),
-        [1, 1, 0, 1]
-    );
+    assert_eq!([0, 1, 2, 3].map(|column| row.get::<_, i64>(column)), [1, 1, 0, 1]);
 }
