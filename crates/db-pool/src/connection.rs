@@ -65,7 +65,9 @@ impl Connection {
 
     /// Runs one statement and returns its rows.
     pub async fn query(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
-        Ok(self.rows(query, params).await?)
+        let mut rows = Vec::new();
+        self.run(query, params, &mut rows, usize::MAX).await?;
+        Ok(rows)
     }
 
     /// Runs one statement and returns its row, if it has one.
@@ -73,7 +75,12 @@ impl Connection {
     /// # Errors
     /// [`Error::Rows`] for more than one row.
     pub async fn query_opt(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
-        Ok(self.row(query, params).await?)
+        let mut rows = Vec::new();
+        self.run(query, params, &mut rows, 2).await?;
+        if rows.len() > 1 {
+            return Err(Error::rows(query));
+        }
+        Ok(rows.pop())
     }
 
     /// Runs one statement and returns its row.
@@ -86,7 +93,7 @@ impl Connection {
 
     /// Runs one statement and returns how many rows it touched.
     pub async fn execute(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
-        Ok(self.count(query, params).await?)
+        Ok(self.run(query, params, &mut Vec::new(), 0).await?)
     }
 }
 

@@ -48,8 +48,8 @@ pub enum Error {
     /// The database refused the statement.
     #[error("database error {}", .0.code().map_or("without a code", SqlState::code))]
     Database(#[source] tokio_postgres::Error),
-    /// A transaction was carried on after a statement of it had failed, or after its end. Nothing of that took
-    /// effect.
+    /// A transaction was carried on after a statement of it had failed or was not waited for, or after its end.
+    /// Nothing of that took effect.
     #[error("the transaction cannot be carried on")]
     Aborted,
     /// A single row was asked for and another number came.

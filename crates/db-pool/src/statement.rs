@@ -42,25 +42,6 @@ impl From<tokio_postgres::Error> for Failure {
 }
 
 impl Connection {
-    pub(crate) async fn rows(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
-        let mut rows = Vec::new();
-        self.run(query, params, &mut rows, usize::MAX).await?;
-        Ok(rows)
-    }
-
-    pub(crate) async fn row(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Failure> {
-        let mut rows = Vec::new();
-        self.run(query, params, &mut rows, 2).await?;
-        if rows.len() > 1 {
-            return Err(Error::rows(query).into());
-        }
-        Ok(rows.pop())
-    }
-
-    pub(crate) async fn count(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {
-        self.run(query, params, &mut Vec::new(), 0).await
-    }
-
     /// Runs a statement of this crate's own, without parameters or rows.
     pub(crate) async fn command(&self, sql: &str) -> Result<(), Failure> {
         self.bounded(async {

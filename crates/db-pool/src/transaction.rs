@@ -37,7 +37,8 @@ impl Pool {
     ///
     /// A serialization failure, a deadlock, or a connection that is dead before the first statement runs `work`
     /// again, five times in all: it must have no effects but its statements. An error of `work`, and dropping this
-    /// future, roll back. Between two statements it may take `command_timeout`; then the server gives up. `name` tells retries apart in the log.
+    /// future, roll back. Between two statements it may take `command_timeout`; then the server gives up. `name` tells
+    /// retries apart in the log.
     ///
     /// ```no_run
     /// # use parlant_db_pool::{Error, Pool, Query, Type};
@@ -57,7 +58,8 @@ impl Pool {
     ///
     /// # Errors
     /// Those of `work`; of [`Pool::get`]; [`Error::CommitUnknown`] when the connection is lost during the commit,
-    /// which is never tried again; [`Error::Aborted`] when `work` succeeds in spite of a failed statement.
+    /// which is never tried again; [`Error::Aborted`] when `work` succeeds in spite of a failed statement, or of one
+    /// whose answer it did not wait for.
     pub async fn transaction<T, E, F, R>(&self, name: &'static str, work: F) -> Result<T, E>
     where
         F: Fn(Transaction) -> R,
@@ -107,7 +109,7 @@ impl Pool {
         let result = work(Transaction(Arc::clone(&transaction))).await;
         transaction.ended.store(true, Ordering::Relaxed);
         let conflict = transaction.conflict.load(Ordering::Relaxed);
-        let failed = transaction.failed.load(Ordering::Relaxed);
+        let failed = transaction.failed.load(Ordering::Relaxed) || transaction.is_busy();
         match result {
             Ok(value) if !failed => {
                 transaction
@@ -183,9 +185,14 @@ impl State {
         }
     }
 
-    /// As well as it can be done: what fails here is rolled back by the server when the connection closes.
+    /// Whether a statement still runs, because the future that waited for it was dropped: how it ends is not known.
+    fn is_busy(&self) -> bool {
+        self.connection.usage.unanswered.load(Ordering::Relaxed) > 0
+    }
+
+    /// As well as it can be done: otherwise the server rolls back when the connection is closed on its way back.
     async fn roll_back(&self) {
-        if self.connection.command("rollback").await.is_ok() {
+        if !self.is_busy() && self.connection.command("rollback").await.is_ok() {
             self.finished();
         }
     }
@@ -205,7 +212,9 @@ impl Transaction {
             return Err(Error::Aborted);
         }
         let result = statement(&state.connection).await;
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !matches!(error, Error::Rows { .. } | Error::Parameters { .. })
+        {
             let outdated = state.connection.shared().prepared && error.is_stale_statement();
             state.failed.store(true, Ordering::Relaxed);
             let conflict = outdated || error.is_conflict();

@@ -213,3 +213,15 @@ async fn an_unused_connection_is_pinged_before_it_is_used_again() {
     next.await.unwrap().unwrap();
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
+
+/// On one thread, so that the connection is cut only after it was handed out.
+#[tokio::test(flavor = "current_thread")]
+async fn a_one_shot_that_never_ran_moves_to_another_connection() {
+    let database = empty_database().await;
+    let proxy = parlant_test_support::ChaosProxy::start(database.address()).await;
+    let url = database.superuser_url().replace(&database.address().to_string(), &proxy.address().to_string());
+    let pool = Pool::new(&config(url)).unwrap();
+    until("warm", async || pool.statistics().idle == 1).await;
+    proxy.cut();
+    pool.query(&ONE, &[]).await.unwrap();
+}

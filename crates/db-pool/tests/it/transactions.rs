@@ -291,3 +291,44 @@ async fn a_transaction_without_prepared_statements_still_has_the_servers_timeout
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_statement_that_was_not_waited_for_is_not_committed() {
+    let database = accounts().await;
+    let pool = pool(&database);
+    let result: Result<(), Error> = pool
+        .transaction("impatient", async |transaction| {
+            transaction.execute(&ADD, &[&1, &1_i64]).await?;
+            let sleep = transaction.query(&SLEEP, &[&60_f64]);
+            let _ = tokio::time::timeout(Duration::from_millis(100), sleep).await;
+            Ok(())
+        })
+        .await;
+    assert!(matches!(result, Err(Error::Aborted)), "{result:?}");
+    assert_eq!(balance(&pool, 1).await, 100);
+}
+
+#[tokio::test]
+async fn a_missing_row_does_not_spoil_a_transaction() {
+    let database = accounts().await;
+    let pool = pool(&database);
+    pool.transaction("missing", async |transaction| {
+        transaction.execute(&ADD, &[&1, &1_i64]).await?;
+        let missing = transaction.query_one(&READ, &[&77]).await.unwrap_err();
+        assert!(matches!(missing, Error::Rows { .. }), "{missing:?}");
+        Ok::<_, Error>(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(balance(&pool, 1).await, 101);
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_kept_past_its_end_does_nothing() {
+    let database = accounts().await;
+    let pool = pool(&database);
+    let kept = pool.transaction("keep", async |transaction| Ok::<_, Error>(transaction)).await.unwrap();
+    let error = kept.execute(&ADD, &[&1, &1_i64]).await.unwrap_err();
+    assert!(matches!(error, Error::Aborted), "{error:?}");
+    assert_eq!(balance(&pool, 1).await, 100);
+}
