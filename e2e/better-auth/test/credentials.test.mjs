@@ -124,7 +124,7 @@ for (const source of SOURCES) {
         'quoted at one end': `${name}="${person.session}`,
         'quoted twice': `${name}=""${person.session}""`,
         'not encoded': `${name}=${person.signed}`,
-        'encoded as a whole': `${name}=${[...Buffer.from(person.signed)].map((byte) => `%${byte.toString(16)}`).join('')}`,
+        'encoded as a whole': `${name}=${Buffer.from(person.signed).toString('hex').replace(/../g, '%$&')}`,
         'encoded twice': `${name}=${encodeURIComponent(person.session)}`,
         'encoded in lower case': `${name}=${person.session.replace(/%../g, (code) => code.toLowerCase())}`,
         'with a broken escape': `${name}=${person.session}%`,
