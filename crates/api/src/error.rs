@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::FieldErrors;
 
 /// When a client that met an outage should try again. Recovery is noticed within two seconds.
-const RETRY_OUTAGE: Duration = Duration::from_secs(2);
+pub(crate) const RETRY_OUTAGE: Duration = Duration::from_secs(2);
 
 /// When a client that met a limit on how many things there may be should try again: time alone does not help it, so
 /// rarely.

@@ -71,7 +71,7 @@ impl Drop for Exchange {
         context.span.in_scope(|| {
             tracing::info!(
                 status_code = status,
-                duration_ms = duration.as_secs_f64() * 1000.0,
+                duration_ms = duration.as_micros() as f64 / 1000.0,
                 bytes,
                 client = context.client.map(tracing::field::display),
                 "Request completed"

@@ -1,7 +1,9 @@
 use actix_web::HttpResponse;
+use actix_web::http::header;
 use actix_web::web::{Data, ServiceConfig};
 use serde::Serialize;
 
+use crate::error::RETRY_OUTAGE;
 use crate::{Endpoint, Health, State};
 
 /// What monitoring knows us as.
@@ -29,6 +31,9 @@ async fn ready(state: Data<State>) -> HttpResponse {
         Health::Unhealthy => ("unhealthy", false),
     };
     let mut response = if good { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    if !good {
+        response.insert_header((header::RETRY_AFTER, RETRY_OUTAGE.as_secs()));
+    }
     response.json(report(status, &state))
 }
 

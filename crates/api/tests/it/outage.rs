@@ -102,6 +102,9 @@ async fn an_outage_is_503_and_over_within_two_seconds() {
                 answer.refused(503, "SERVICE_UNAVAILABLE");
                 assert_eq!(answer.header("retry-after"), "2");
                 assert_opaque(&answer, proxy.address().port());
+                let lines = logged(answer.header("x-request-id"));
+                let causes = lines.iter().filter(|line| line["error"].is_string());
+                assert_eq!(causes.count(), 1, "{lines:?}");
                 assert!(at >= down, "failed while all was well: {answer:?}");
                 last_failure = last_failure.max(at);
             } else if at > back {

@@ -464,10 +464,10 @@ async fn health_is_told_by_what_was_found_last() {
     {
         server.readiness.set(health);
         for path in ["/health", "/readyz"] {
-            assert_eq!(
-                server.get(path).await.expect(code),
-                json!({"status": status, "service": "parlant-server", "version": "1.2.3"})
-            );
+            let told = server.get(path).await;
+            let report = json!({"status": status, "service": "parlant-server", "version": "1.2.3"});
+            assert_eq!(told.expect(code), report);
+            assert_eq!(told.header("retry-after"), if code == 503 { "2" } else { "" });
         }
         server.get("/livez").await.expect(200);
     }
