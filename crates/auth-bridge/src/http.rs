@@ -12,7 +12,10 @@
 //!   on under the name it came with. A bearer token came without one, and the address asked here (inside a cluster,
 //!   say) need not be the public one, so it goes under both; Sim ignores the other.
 //! - Only the session cookie is handed on: with `session_data` a revoked session would stay valid for minutes.
-//! - `disableRefresh` keeps a question from prolonging the session.
+//! - `disableRefresh` keeps `get-session` from prolonging the session. The list of workspaces takes no such wish: asking
+//!   for it prolongs a session that is older than a day, as every page of Sim's does.
+//! - One outage is taken for a sign-out: when `session` alone cannot be read and `verification` can, both questions are
+//!   answered `null` and the proof succeeds. No route tells them apart; the source `database` does.
 //! - Sim limits requests per client address, so the client's address is handed on.
 
 mod wire;
