@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use parlant_api::{Readiness, State};
+use parlant_api::{Health, Readiness, State};
 use parlant_auth_bridge::{DatabaseSource, Source};
 use parlant_conversations::{Conversations, Reaper};
 use parlant_db_pool::{self as db_pool, Pool};
@@ -59,6 +59,8 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
 
     let pool = Pool::new(&database)?;
     let readiness = Readiness::new();
+    // It has just answered; the first probe need not be waited for.
+    readiness.set(Health::Healthy);
     let mut background = JoinSet::new();
     background.spawn(keep_up(exporter));
     background.spawn(parlant_api::probe_database(database, readiness.clone()));
