@@ -1,6 +1,6 @@
 //! Everything of the bridge that knows HTTP: routes, extractors, errors, and what happens around a request.
 //!
-//! [`serve`] runs the whole application on a socket that the program has bound; [`app`] is the same application
+//! [`serve`] runs the whole application on a socket that the program has bound; [`app()`] is the same application
 //! without sockets. Both work with the [`State`] that they are given; nothing here is global but the metrics
 //! recorder and the log, which the program installs first.
 //!

@@ -2,10 +2,10 @@
 //!
 //! | function | does | changes |
 //! | --- | --- | --- |
-//! | [`status`] | compares a database with the files | nothing |
-//! | [`verify`] | the same, as a check that fails: before serving, and in CI | nothing |
-//! | [`plan`] | tries the pending files in a scratch database and reports the locks they take | the scratch database |
-//! | [`apply`] | brings the database to the state of the files | the schema |
+//! | [`status()`] | compares a database with the files | nothing |
+//! | [`verify()`] | the same, as a check that fails: before serving, and in CI | nothing |
+//! | [`plan()`] | tries the pending files in a scratch database and reports the locks they take | the scratch database |
+//! | [`apply()`] | brings the database to the state of the files | the schema |
 //!
 //! ```no_run
 //! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
