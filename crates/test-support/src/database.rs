@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use crate::{Sim, server::Server};
 
-/// A database of one test.
+/// A database of one test. It is gone with the server, at the end of the test process, not earlier.
 pub struct TestDatabase {
     server: &'static Server,
     name: String,

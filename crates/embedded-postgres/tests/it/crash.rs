@@ -50,7 +50,7 @@ async fn the_next_owner_need_not_wait_for_that_itself() {
 
 #[tokio::test]
 async fn an_owner_may_be_killed_at_any_moment_of_the_first_start() {
-    for milliseconds in (0..1000).step_by(170) {
+    for milliseconds in (0..1000).step_by(250) {
         let dir = reachable_dir();
         let mut owner = Owner::spawn(Some(dir.path()));
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
