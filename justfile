@@ -32,11 +32,9 @@ features:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-# Measure; `just bench api` measures one crate
-bench crate="":
-    for crate in {{ if crate == "" { "auth-bridge conversations api" } else { crate } }}; do \
-        cargo bench -p "parlant-$crate"; \
-    done
+# Measure; arguments choose, as in `just bench cached`
+bench *arguments:
+    cargo bench --workspace --bench authenticate --bench listing --bench http -- {{arguments}}
 
 # Run the end-to-end suites against the release binaries
 e2e:
