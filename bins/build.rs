@@ -16,7 +16,7 @@ fn main() {
         None => version.to_owned(),
     };
     println!("cargo::rustc-env=PARLANT_VERSION={version}");
-    println!("cargo::rerun-if-changed=../version.rs");
+    println!("cargo::rerun-if-changed=../build.rs");
     // The log of HEAD grows with every commit and checkout.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
