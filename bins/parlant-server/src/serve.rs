@@ -43,6 +43,7 @@ pub(crate) struct Running {
     pool: Pool,
     /// What runs beside the requests; aborted when dropped.
     background: JoinSet<()>,
+    signals: Signals,
     _log: parlant_telemetry::Guard,
 }
 
@@ -68,9 +69,10 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
         Sessions::Http(source) => source.clone().context("AUTH_SOURCE=http without a source")?,
         Sessions::Database(elsewhere) => {
             let sim = elsewhere.as_deref().map_or_else(|| Ok(pool.clone()), Pool::new)?;
-            let directory = SimDirectory(DatabaseSource::new(sim.clone()));
+            let source = Arc::new(DatabaseSource::new(sim));
+            let directory = SimDirectory(Arc::clone(&source));
             background.spawn(Reaper::new(pool.clone(), directory).run(REAPER_INTERVAL));
-            Arc::new(DatabaseSource::new(sim))
+            source
         }
     };
     let state = State {
@@ -80,8 +82,10 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
         version: env!("CARGO_PKG_VERSION"),
     };
     let server = parlant_api::serve(listener, &api, state, |_| {})?;
+    // Whoever reads that it serves may stop it, and it is to stop in order from then on.
+    let signals = Signals::new()?;
     tracing::info!(version = env!("PARLANT_VERSION"), %address, "Serving");
-    Ok(Running { address, server, readiness, pool, background, _log: log })
+    Ok(Running { address, server, readiness, pool, background, signals, _log: log })
 }
 
 impl Running {
@@ -93,8 +97,8 @@ impl Running {
     /// Serves until SIGTERM or SIGINT, then lets requests under way end, for as long as `SHUTDOWN_GRACE`. A second
     /// signal ends them at once.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let Self { mut server, readiness, pool, background, _log, .. } = self;
-        serve_until_signalled(&mut server, &readiness).await?;
+        let Self { mut server, readiness, pool, background, mut signals, _log, .. } = self;
+        serve_until_signalled(&mut server, &mut signals, &readiness).await?;
         drop(background);
         pool.close().await;
         tracing::info!("Stopped");
@@ -102,9 +106,12 @@ impl Running {
     }
 }
 
-async fn serve_until_signalled(server: &mut parlant_api::Server, readiness: &Readiness) -> anyhow::Result<()> {
+async fn serve_until_signalled(
+    server: &mut parlant_api::Server,
+    signals: &mut Signals,
+    readiness: &Readiness,
+) -> anyhow::Result<()> {
     let handle = server.handle();
-    let mut signals = Signals::new()?;
     tokio::select! {
         ended = &mut *server => {
             ended.context("the server ended")?;
