@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::shared::Shared;
+use crate::statement::at_most_one;
 use crate::{Error, Query};
 
 /// How long a cancelled statement and a rollback may take before their connection is closed instead.
@@ -77,10 +78,7 @@ impl Connection {
     pub async fn query_opt(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
         let mut rows = Vec::new();
         self.run(query, params, &mut rows, 2).await?;
-        if rows.len() > 1 {
-            return Err(Error::rows(query));
-        }
-        Ok(rows.pop())
+        at_most_one(query, rows)
     }
 
     /// Runs one statement and returns its row.

@@ -13,6 +13,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::connection::Connection;
 use crate::shared::{OnDemand, Shared};
+use crate::statement::at_most_one;
 use crate::{Config, ConfigError, Error, Query, reserve};
 
 /// How often idle connections are looked through and the gauges set.
@@ -144,10 +145,7 @@ impl Pool {
     pub async fn query_opt(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
         let mut rows = Vec::new();
         self.run(query, params, &mut rows, 2).await?;
-        if rows.len() > 1 {
-            return Err(Error::rows(query));
-        }
-        Ok(rows.pop())
+        at_most_one(query, rows)
     }
 
     /// Runs one statement and returns its row.

@@ -41,6 +41,12 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
+/// The row, if there is one and no other.
+pub(crate) fn at_most_one(query: &Query, mut rows: Vec<Row>) -> Result<Option<Row>, Error> {
+    let row = rows.pop();
+    if rows.is_empty() { Ok(row) } else { Err(Error::rows(query)) }
+}
+
 impl Connection {
     /// Runs a statement of this crate's own, without parameters or rows.
     pub(crate) async fn command(&self, sql: &str) -> Result<(), Failure> {
