@@ -65,6 +65,17 @@ impl Authenticated {
         Actor::from(&*self.0)
     }
 
+    /// The caller as a reader of one workspace, or of all when none is named.
+    ///
+    /// # Errors
+    /// As [`access`](Self::access).
+    pub(crate) fn reading(&self, workspace_id: Option<&str>) -> Result<Actor<'_>, ApiError> {
+        match workspace_id {
+            Some(id) => Ok(self.access::<Read>(id)?.actor()),
+            None => Ok(self.everywhere()),
+        }
+    }
+
     /// How a client is told that the domain refused what this caller asked.
     pub(crate) fn failed(&self, error: Error) -> ApiError {
         match error {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Done;
 use super::paging::{answer_page, cursor};
 use crate::extract::{
-    AgentId, Authenticated, FromCaller, IfMatch, Json, Query, Read, WorkspaceId, Write, if_match, in_workspace,
+    AgentId, Authenticated, FromCaller, IfMatch, Json, Query, WorkspaceId, Write, if_match, in_workspace,
 };
 use crate::{ApiError, Endpoint, State};
 
@@ -92,10 +92,7 @@ async fn list_in(
     workspace_id: Option<&str>,
     list: &List,
 ) -> Result<HttpResponse, ApiError> {
-    let actor = match workspace_id {
-        Some(id) => caller.access::<Read>(id)?.actor(),
-        None => caller.everywhere(),
-    };
+    let actor = caller.reading(workspace_id)?;
     let list =
         ListAgents { workspace_id, cursor: cursor(list.cursor.as_deref())?, limit: list.limit.unwrap_or(DEFAULT_PAGE) };
     let page = state.conversations.list_agents(&actor, list).await;

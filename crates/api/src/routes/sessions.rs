@@ -51,10 +51,7 @@ async fn list(
     FromCaller(caller, (request, Query(list))): FromCaller<(HttpRequest, Query<List>)>,
 ) -> Result<HttpResponse, ApiError> {
     let workspace_id = list.workspace_id.as_deref();
-    let actor = match workspace_id {
-        Some(id) => caller.access::<Read>(id)?.actor(),
-        None => caller.everywhere(),
-    };
+    let actor = caller.reading(workspace_id)?;
     let list = ListSessions {
         workspace_id,
         agent_id: list.agent_id,
