@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The floor of each room; imports go strictly down.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 17] = [
     ("parlant-settings", 0),
     ("parlant-db-pool", 1),
     ("parlant-metrics", 1),
@@ -16,9 +16,14 @@ const FLOORS: [(&str, u8); 12] = [
     ("parlant-auth-bridge", 2),
     ("parlant-embedded-postgres", 2),
     ("parlant-schema", 2),
+    ("parlant-alerting", 3),
+    ("parlant-backup-core", 3),
     ("parlant-conversations", 3),
+    ("parlant-health", 3),
     ("parlant-api", 4),
+    ("parlant-backup", 5),
     ("parlant-migrate", 5),
+    ("parlant-ops", 5),
     ("parlant-server", 5),
     // Only ever a dev-dependency.
     ("parlant-test-support", 9),
@@ -28,11 +33,11 @@ const FLOORS: [(&str, u8); 12] = [
 const OWNERS: [(&str, &[&str]); 7] = [
     ("actix-web", &["parlant-api"]),
     ("actix-cors", &["parlant-api"]),
-    ("clap", &["parlant-migrate", "parlant-server"]),
+    ("clap", &["parlant-backup", "parlant-migrate", "parlant-ops", "parlant-server"]),
     ("deadpool-postgres", &["parlant-db-pool"]),
     ("jsonwebtoken", &["parlant-auth-bridge"]),
     ("metrics-exporter-prometheus", &["parlant-metrics"]),
-    ("reqwest", &["parlant-auth-bridge"]),
+    ("reqwest", &["parlant-alerting", "parlant-auth-bridge", "parlant-health"]),
 ];
 
 fn root() -> PathBuf {

@@ -1,0 +1,1 @@
+//! Alert rules as data, and what is made of them.

@@ -1,0 +1,1 @@
+//! Checks of what the bridge depends on, and the monitor that runs them.
