@@ -10,7 +10,8 @@ use parlant_server::{Group, VARIABLES};
 /// What the server reads, and what the other programs read beside it.
 fn groups() -> impl Iterator<Item = Group> {
     let migrate = Group { title: "Migrating (`parlant-migrate` only)", variables: parlant_migrate::VARIABLES };
-    VARIABLES.iter().copied().chain([migrate])
+    let alerts = Group { title: "Alerts (`parlant-backup` only)", variables: parlant_alerting::VARIABLES };
+    VARIABLES.iter().copied().chain([migrate, alerts])
 }
 
 fn hold(path: &str, expected: &str) {

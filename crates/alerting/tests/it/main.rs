@@ -1,0 +1,4 @@
+//! The crate as others use it.
+#![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
+
+mod slack;
