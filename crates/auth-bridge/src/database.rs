@@ -82,6 +82,7 @@ impl DatabaseSource {
     /// A source over the database that holds Sim's tables.
     #[must_use]
     pub fn new(pool: Pool) -> Self {
+        pool.announce(&[&SESSION_BY_TOKEN, &USER_BY_ID, &EXISTING_WORKSPACES]);
         Self { pool }
     }
 

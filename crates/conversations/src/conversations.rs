@@ -2,7 +2,7 @@ use std::error::Error as StdError;
 
 use parlant_db_pool::{Pool, Row};
 
-use crate::{Error, Limits};
+use crate::{Error, Limits, sql};
 
 /// Agents, sessions and messages, kept in PostgreSQL. Cheap to clone.
 #[derive(Clone)]
@@ -20,7 +20,8 @@ impl std::fmt::Debug for Conversations {
 impl Conversations {
     /// Over a pool whose user may select, insert and update the bridge's tables.
     #[must_use]
-    pub const fn new(pool: Pool, limits: Limits) -> Self {
+    pub fn new(pool: Pool, limits: Limits) -> Self {
+        pool.announce(&sql::all());
         Self { pool, limits }
     }
 }

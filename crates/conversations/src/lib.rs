@@ -48,6 +48,10 @@
 //! - What a caller may not see is [not found](Class::NotFound); what it may see but not do is
 //!   [denied](Class::Denied).
 //!
+//! # In the background
+//! [`Reaper`] archives the agents of workspaces that vanished from Sim; [`UsageSampler`] counts sessions and agents
+//! for the metrics.
+//!
 //! # To extend
 //! A new operation is a method of [`Conversations`] in the file of its noun, with an [`Actor`]. Its statement goes
 //! into `src/sql/`, names its columns, and has the workspace in its conditions even where an id alone would find the
@@ -66,6 +70,7 @@ mod page;
 mod reaper;
 mod sessions;
 mod sql;
+mod usage;
 
 pub use actor::Actor;
 pub use agents::{Agent, AgentPatch, AgentStatus, Change, ListAgents, NewAgent};
@@ -77,6 +82,7 @@ pub use messages::{ListMessages, Message, MessageType, Messages, NewMessage};
 pub use page::{Cursor, DEFAULT_PAGE, InvalidCursor, MAX_PAGE, Page};
 pub use reaper::{Outcome, Reaper, ReaperError, Report, WorkspaceDirectory};
 pub use sessions::{ListSessions, NewSession, Session, SessionStatus};
+pub use usage::{Usage, UsageSampler};
 
 /// Every statement, for the test that explains them.
 #[doc(hidden)]

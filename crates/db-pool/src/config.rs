@@ -79,6 +79,8 @@ pub struct Config {
     pub prepared_statements: bool,
     /// Shown in `pg_stat_activity`. The URL's `application_name` wins.
     pub application_name: String,
+    /// Tells the gauges of this pool from those of the program's main one, which has no name.
+    pub name: Option<&'static str>,
     /// How long a connection beyond `pool_size` stays unused before it is closed.
     pub overflow_idle: Duration,
     /// A connection unused for longer is pinged before it is used again.
@@ -99,6 +101,7 @@ impl Config {
             command_timeout: Duration::from_secs(30),
             prepared_statements: true,
             application_name: "parlant-server".to_owned(),
+            name: None,
             overflow_idle: Duration::from_mins(1),
             ping_after: Duration::from_secs(30),
         }

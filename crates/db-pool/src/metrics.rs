@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram};
+use metrics::{Counter, Gauge, Histogram, Label, describe_counter, describe_gauge, describe_histogram};
 
-use crate::Statistics;
+use crate::{Query, Statistics};
 
-/// Gauge by `state` (`active`: checked out; `idle`).
+/// Gauge by `state` (`active`: checked out; `idle`). This and the other gauges also have the label `pool` for a pool
+/// that has a [name](crate::Config::name).
 pub const CONNECTIONS: &str = "parlant_database_connections";
 /// Gauge: the most connections that the pool may hold.
 pub const CONNECTIONS_MAX: &str = "parlant_database_connections_max";
@@ -33,19 +34,35 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let timeouts = metrics::counter!(POOL_TIMEOUTS);
-        // Shows the series as 0 before the first timeout.
-        timeouts.increment(0);
-        Self {
-            active: metrics::gauge!(CONNECTIONS, "state" => "active"),
-            idle: metrics::gauge!(CONNECTIONS, "state" => "idle"),
-            max: metrics::gauge!(CONNECTIONS_MAX),
-            waiting: metrics::gauge!(POOL_WAITING),
+    pub(crate) fn new(pool: Option<&'static str>, max: usize) -> Self {
+        describe_gauge!(CONNECTIONS, "Connections to the database.");
+        describe_gauge!(CONNECTIONS_MAX, "Most connections that the pool may hold.");
+        describe_gauge!(POOL_WAITING, "Callers that wait because all connections are in use.");
+        describe_histogram!(POOL_WAIT_SECONDS, "Waits for a connection.");
+        describe_histogram!(QUERY_DURATION_SECONDS, "Statements, their answers read.");
+        describe_counter!(POOL_TIMEOUTS, "Callers that got no connection in time.");
+        let labels: Vec<_> = pool.map(|name| Label::from_static_parts("pool", name)).into_iter().collect();
+        let connections = |state: &'static str| {
+            let state = Label::from_static_parts("state", state);
+            metrics::gauge!(CONNECTIONS, [&labels[..], &[state]].concat())
+        };
+        let metrics = Self {
+            active: connections("active"),
+            idle: connections("idle"),
+            max: metrics::gauge!(CONNECTIONS_MAX, labels.clone()),
+            waiting: metrics::gauge!(POOL_WAITING, labels.clone()),
             wait: metrics::histogram!(POOL_WAIT_SECONDS),
-            timeouts,
+            timeouts: metrics::counter!(POOL_TIMEOUTS),
             queries: RwLock::default(),
-        }
+        };
+        metrics.max.set(max as f64);
+        metrics
+    }
+
+    /// Shows the statements' series before the first of them has run.
+    pub(crate) fn announce(&self, queries: &[&'static Query]) {
+        let mut known = self.queries.write().unwrap_or_else(PoisonError::into_inner);
+        known.extend(queries.iter().map(|query| (query.name, duration(query.name))));
     }
 
     pub(crate) fn waited(&self, time: Duration) {
@@ -63,7 +80,7 @@ impl Metrics {
             return histogram.record(seconds);
         }
         drop(known);
-        let histogram = metrics::histogram!(QUERY_DURATION_SECONDS, "query" => query);
+        let histogram = duration(query);
         histogram.record(seconds);
         let mut known = self.queries.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(query, histogram);
@@ -75,4 +92,8 @@ impl Metrics {
         self.max.set(statistics.max as f64);
         self.waiting.set(statistics.waiting as f64);
     }
+}
+
+fn duration(query: &'static str) -> Histogram {
+    metrics::histogram!(QUERY_DURATION_SECONDS, "query" => query)
 }

@@ -101,6 +101,11 @@ impl Pool {
         Ok(Self(Arc::new(Inner { connections, tasks: tasks.map(|task| task.abort_handle()), shared })))
     }
 
+    /// Makes the metrics of these statements exist before any of them has run. For whoever will run them.
+    pub fn announce(&self, queries: &[&'static Query]) {
+        self.0.shared.metrics.announce(queries);
+    }
+
     /// A connection, for as long as it is held.
     ///
     /// # Errors

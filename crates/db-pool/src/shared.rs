@@ -43,15 +43,16 @@ impl Shared {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
         let target = Target::new(config)?;
         let limit = config.command_timeout.as_millis();
+        let max = config.pool_size + config.max_overflow;
         Ok(Self {
             runtime: Handle::current(),
             prepared: config.prepared_statements && !target.pgbouncer,
             connector: Connector::new(target),
             reserve: Reserve::default(),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(config.name, max),
             trust: Trust::new(config.ping_after),
             base: config.pool_size,
-            max: config.pool_size + config.max_overflow,
+            max,
             pool_timeout: config.pool_timeout,
             connection_timeout: config.connection_timeout,
             command_timeout: config.command_timeout,

@@ -94,7 +94,7 @@ impl Auth {
         let jwt = jwt(settings);
         let sessions = match settings.value(&SOURCE) {
             SourceName::Database => {
-                let config = sim_database.map(|url| db_pool::Config { url, ..database.clone() });
+                let config = sim_database.map(|url| db_pool::Config { url, name: Some("sim"), ..database.clone() });
                 if let Some(Err(error)) = config.as_ref().map(db_pool::Config::check) {
                     settings.problem(&SIM_DATABASE_URL, error.to_string());
                 }

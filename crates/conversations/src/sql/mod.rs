@@ -15,6 +15,7 @@ pub(crate) mod agents;
 pub(crate) mod messages;
 pub(crate) mod reaper;
 pub(crate) mod sessions;
+pub(crate) mod usage;
 
 /// Declares statements, and the list `ALL` of them. The first line of each is its name, so that the database's own
 /// views name the function behind a statement.
@@ -35,7 +36,7 @@ pub(crate) use queries;
 
 /// Every statement.
 pub(crate) fn all() -> Vec<&'static Query> {
-    [agents::ALL, sessions::ALL, messages::ALL, reaper::ALL].concat()
+    [agents::ALL, sessions::ALL, messages::ALL, reaper::ALL, usage::ALL].concat()
 }
 
 #[cfg(test)]
@@ -53,8 +54,8 @@ mod tests {
             for unwanted in ["select *", ".*", "returning *", "delete "] {
                 assert!(!sql.contains(unwanted), "{unwanted} in {sql}");
             }
-            let is_lock = query.name.contains("lock");
-            assert!(is_lock || sql.contains("workspace_id"), "{sql}");
+            let is_everybodys = query.name.contains("lock") || query.name == "count_usage";
+            assert!(is_everybodys || sql.contains("workspace_id"), "{sql}");
             let parameters = (1..=query.types.len()).map(|number| format!("${number}"));
             for parameter in parameters {
                 assert!(sql.contains(&parameter), "{parameter} in {sql}");

@@ -106,6 +106,7 @@ const CASES: &str = "
     archive_agents_of_workspace     1   5000  'busy', 100
     archive_agents_of_workspace     1   5000  'w500', 100
     end_sessions_of_agents          1  20000  'busy', array[agent:10, agent:15]::uuid[]
+    count_usage                     1   8000
 ";
 
 const PAGE: f64 = 101.0;
@@ -127,12 +128,11 @@ fn case(line: &'static str) -> Case {
     let mut words = line.split_whitespace();
     let mut word = || words.next().unwrap();
     let (name, places, pages) = (word(), word(), word());
-    let start = line.find(&format!(" {pages} ")).unwrap() + pages.len() + 2;
     Case {
         name,
         places: places.parse().unwrap(),
         pages: pages.parse().unwrap(),
-        parameters: parameters(line[start..].trim()),
+        parameters: parameters(&words.collect::<Vec<_>>().join(" ")),
     }
 }
 
@@ -206,7 +206,7 @@ async fn prepare(client: &Client) {
             name => name,
         });
         let types = types.collect::<Vec<_>>().join(", ");
-        let sql = format!("prepare {}({types}) as\n{}", query.name, query.sql);
+        let sql = format!("prepare {}{} as\n{}", query.name, parenthesized(&types), query.sql);
         client.batch_execute(&sql).await.expect(&sql);
     }
 }
@@ -215,12 +215,18 @@ async fn explain(client: &Client, case: &Case) -> Value {
     let Case { name, parameters, .. } = case;
     client.batch_execute("begin").await.unwrap();
     let sql = format!(
-        "explain (analyze, buffers, costs off, timing off, summary off, format json) execute {name}({parameters})"
+        "explain (analyze, buffers, costs off, timing off, summary off, format json) execute {name}{}",
+        parenthesized(parameters)
     );
     let row = client.query_one(&sql, &[]).await.expect(&sql);
     client.batch_execute("rollback").await.unwrap();
     let mut plan: Value = row.get(0);
     plan[0]["Plan"].take()
+}
+
+/// What has no parameters may have no parentheses.
+fn parenthesized(list: &str) -> String {
+    if list.is_empty() { String::new() } else { format!("({list})") }
 }
 
 fn judge(plan: &Value, case: &Case) -> impl Iterator<Item = String> {
@@ -230,7 +236,9 @@ fn judge(plan: &Value, case: &Case) -> impl Iterator<Item = String> {
         problems.push(format!("touches {pages} pages"));
     }
     walk(plan, &mut |node| {
-        if node["Node Type"] == "Seq Scan" {
+        // Most agents are active, and there are not many: to count them, PostgreSQL may well read them all.
+        let counts_agents = case.name == "count_usage" && node["Relation Name"] == "parlant_agent";
+        if node["Node Type"] == "Seq Scan" && !counts_agents {
             problems.push(format!("scans the whole of {}", node["Relation Name"]));
         }
         if node["Node Type"] == "Sort" || node["Node Type"] == "Incremental Sort" {

@@ -10,3 +10,4 @@ mod reaper;
 mod sessions;
 mod settings;
 mod tenancy;
+mod usage;

@@ -18,7 +18,20 @@ async fn the_documented_metrics_are_recorded() {
     config.max_overflow = 0;
     config.pool_timeout = Duration::from_millis(200);
     let pool = Pool::new(&config).unwrap();
-    assert!(handle.render().contains("parlant_database_pool_timeouts_total 0"));
+    pool.announce(&[&ONE]);
+    config.name = Some("other");
+    let other = Pool::new(&config).unwrap();
+    let text = handle.render();
+    for line in [
+        "parlant_database_pool_timeouts_total 0",
+        "parlant_database_connections_max 2",
+        r#"parlant_database_connections{pool="other",state="active"} 0"#,
+        r#"parlant_database_query_duration_seconds_count{query="one"} 0"#,
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let families = text.lines().filter(|line| line.starts_with("# TYPE")).count();
+    assert_eq!(text.lines().filter(|line| line.starts_with("# HELP")).count(), families, "{text}");
 
     until("warm", async || pool.statistics().idle == 2).await;
     let held = [pool.get().await.unwrap(), pool.get().await.unwrap()];
@@ -36,6 +49,9 @@ async fn the_documented_metrics_are_recorded() {
         r#"parlant_database_connections{state="idle"} 0"#,
         "parlant_database_connections_max 2",
         "parlant_database_pool_waiting 1",
+        // Another pool's numbers stand beside these, not in their place.
+        r#"parlant_database_connections{pool="other",state="idle"} 2"#,
+        r#"parlant_database_pool_waiting{pool="other"} 0"#,
         r#"parlant_database_query_duration_seconds_count{query="one"} 2"#,
         "parlant_database_pool_wait_seconds_count ",
     ];
@@ -47,4 +63,5 @@ async fn the_documented_metrics_are_recorded() {
         () = seen => {}
         () = waiting => {}
     }
+    drop(other);
 }

@@ -1,0 +1,74 @@
+//! Counts what is in use, in the background: whoever asks for metrics never waits for a database.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use chrono::Utc;
+use parlant_db_pool::Pool;
+use tokio::time::{Instant, sleep};
+
+use crate::Error;
+use crate::conversations::read;
+use crate::metrics;
+use crate::sql::usage::COUNT_USAGE;
+
+/// The pause is at least this many times what the count took, so that counting never is much of the load.
+const REST: u32 = 20;
+
+/// Active sessions and agents, of all workspaces together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Sessions that have not ended.
+    pub sessions: u64,
+    /// Agents that are not archived.
+    pub agents: u64,
+}
+
+/// Keeps the metrics of [`Usage`]. Every replica has one, and all of them export the same numbers.
+#[derive(Debug)]
+pub struct UsageSampler(Pool);
+
+impl UsageSampler {
+    /// A sampler that has not counted yet; its numbers are exported from the first count on.
+    #[must_use]
+    pub fn new(pool: Pool) -> Self {
+        metrics::describe_usage();
+        Self(pool)
+    }
+
+    /// Counts at once and then again and again, with a pause of `every` or, where counting is slow, a longer one. While
+    /// the database cannot be asked, the last numbers stay, and the time of the sample tells how old they are.
+    pub async fn run(self, every: Duration) {
+        let mut failing = false;
+        loop {
+            let started = Instant::now();
+            let pause = match self.sample().await {
+                Ok(_) => {
+                    failing = false;
+                    every.max(started.elapsed() * REST)
+                }
+                Err(error) => {
+                    // An outage is told by many others.
+                    if !failing {
+                        tracing::warn!(error = &error as &dyn StdError, "Counting sessions and agents failed");
+                    }
+                    failing = true;
+                    every
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// Counts once.
+    ///
+    /// # Errors
+    /// When the database could not be asked.
+    pub async fn sample(&self) -> Result<Usage, Error> {
+        let row = self.0.query_one(&COUNT_USAGE, &[]).await?;
+        let count = |column| read("parlant_session", &row, |row| Ok(u64::try_from(row.try_get::<_, i64>(column)?)?));
+        let usage = Usage { sessions: count("sessions")?, agents: count("agents")? };
+        metrics::counted(usage, Utc::now());
+        Ok(usage)
+    }
+}
