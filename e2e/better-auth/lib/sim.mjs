@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-import { Child } from './children.mjs';
-import { request } from './http.mjs';
+import { Child } from '../../lib/children.mjs';
+import { request } from '../../lib/http.mjs';
 
 const SERVER = fileURLToPath(new URL('../sim/server.mjs', import.meta.url));
 

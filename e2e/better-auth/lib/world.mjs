@@ -7,9 +7,9 @@ import path from 'node:path';
 import { after, before } from 'node:test';
 import pg from 'pg';
 
-import { ChaosProxy } from './chaos.mjs';
-import { stopAll } from './children.mjs';
-import { dev, serve } from './product.mjs';
+import { ChaosProxy } from '../../lib/chaos.mjs';
+import { stopAll } from '../../lib/children.mjs';
+import { dev, serve } from '../../lib/product.mjs';
 import { Rows } from './rows.mjs';
 import { Sim } from './sim.mjs';
 

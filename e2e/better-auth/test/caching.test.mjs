@@ -4,7 +4,7 @@ import { before, describe, test } from 'node:test';
 
 import { assertAdmitted, assertRefused, assertWorkspaces } from '../lib/expect.mjs';
 import { bearer } from '../lib/sim.mjs';
-import { until } from '../lib/until.mjs';
+import { until } from '../../lib/until.mjs';
 import { SOURCES, World } from '../lib/world.mjs';
 
 const TTL = 2;

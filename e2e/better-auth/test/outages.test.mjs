@@ -5,7 +5,7 @@ import { before, describe, test } from 'node:test';
 
 import { assertAdmitted, assertRefused, assertUnavailable } from '../lib/expect.mjs';
 import { PRESENT, bearer } from '../lib/sim.mjs';
-import { until } from '../lib/until.mjs';
+import { until } from '../../lib/until.mjs';
 import { SOURCES, World } from '../lib/world.mjs';
 
 /** No answer may take longer than this, whatever hangs, in milliseconds. */

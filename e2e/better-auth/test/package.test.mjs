@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 
-import { request } from '../lib/http.mjs';
+import { request } from '../../lib/http.mjs';
 import { PRESENT } from '../lib/sim.mjs';
-import { until } from '../lib/until.mjs';
+import { until } from '../../lib/until.mjs';
 import { World } from '../lib/world.mjs';
 
 const AUTHORITATIVE = '/api/auth/get-session?disableCookieCache=true&disableRefresh=true';

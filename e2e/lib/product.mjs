@@ -10,7 +10,7 @@ import { until } from './until.mjs';
 
 export const PARLANT_SERVER = process.env.PARLANT_SERVER
   ? path.resolve(process.env.PARLANT_SERVER)
-  : fileURLToPath(new URL('../../../target/release/parlant-server', import.meta.url));
+  : fileURLToPath(new URL('../../target/release/parlant-server', import.meta.url));
 
 /** `parlant-server dev`: brings the private PostgreSQL that everything else here uses. */
 export async function dev(directory, env) {
@@ -33,7 +33,7 @@ export async function dev(directory, env) {
   return { child, facts };
 }
 
-async function freePort() {
+export async function freePort() {
   const server = net.createServer();
   await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
   const { port } = server.address();

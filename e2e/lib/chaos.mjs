@@ -1,9 +1,11 @@
 // A TCP proxy that breaks on demand.
 import net from 'node:net';
+import { Transform } from 'node:stream';
 
 export class ChaosProxy {
   #pairs = new Set();
   #mode = 'open';
+  #delay = 0;
   #server;
 
   static async start(target) {
@@ -29,7 +31,18 @@ export class ChaosProxy {
     if (this.#mode === 'hang') return client.pause();
     pair.upstream = net.connect(this.target.port, this.target.host);
     pair.upstream.on('error', close).on('close', close);
-    client.pipe(pair.upstream).pipe(client);
+    client.pipe(pair.upstream).pipe(this.#slowly()).pipe(client);
+  }
+
+  /** What the target says arrives late: by the delay of that moment. */
+  #slowly() {
+    const proxy = this;
+    return new Transform({
+      transform(chunk, _encoding, done) {
+        if (proxy.#delay === 0) done(null, chunk);
+        else setTimeout(() => done(null, chunk), proxy.#delay);
+      },
+    });
   }
 
   #cut() {
@@ -54,10 +67,16 @@ export class ChaosProxy {
     }
   }
 
+  /** Every answer of the target takes this many milliseconds longer. */
+  delay(milliseconds) {
+    this.#delay = milliseconds;
+  }
+
   /** Works again. What was frozen is cut, as by a network that comes back too late. */
   restore() {
     if (this.#mode === 'hang') this.#cut();
     this.#mode = 'open';
+    this.#delay = 0;
   }
 
   async stop() {
