@@ -38,6 +38,7 @@ mod connect;
 mod connection;
 mod dsn;
 mod error;
+mod libpq;
 mod metrics;
 mod parameters;
 mod pool;
