@@ -1,4 +1,5 @@
 //! The crate as others use it.
 #![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
+mod rule_file;
 mod slack;

@@ -1,0 +1,264 @@
+//! The table of rules.
+
+use std::time::Duration;
+
+use crate::Severity::{Critical, Info, Warning};
+use crate::expression::{Expression, Selector, Source};
+use crate::rule::{Rule, Unit};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Requests or look-ups a second below which a quotient says nothing: one failure out of two is half.
+const TRAFFIC: f64 = 0.1;
+
+/// Endpoints that nobody's work depends on: probes would thin out the errors of a quiet service, strangers' wrong
+/// paths those of a busy one.
+const NOT_WORK: &[&str] = &["/health", "/livez", "/readyz", "/metrics", "/api/v1/health/detailed", "unmatched"];
+/// Besides those, answers that last as long as somebody listens.
+const NOT_TIMED: &[&str] =
+    &["/health", "/livez", "/readyz", "/metrics", "/api/v1/health/detailed", "unmatched", "*/events", "*/ws"];
+
+/// The rates at which the budget of a 99.9 % objective burns, as error ratios: 14.4 times spends 2 % of a 30 days'
+/// budget in an hour, 6 times 5 % in six hours. Windows and factors are those of The Site Reliability Workbook,
+/// chapter 5, "Multiwindow, Multi-Burn-Rate Alerts".
+const FAST_BURN: f64 = 0.0144;
+const SLOW_BURN: f64 = 0.006;
+
+/// A daily backup that is two hours late.
+const BACKUP_AGE: f64 = 26.0 * 3600.0;
+const BACKUP_SUCCESS: Selector = Selector::of(Source::NodeExporter, "parlant_backup_last_success_timestamp_seconds");
+const BACKUP_VERIFIED: Selector = Selector::of(Source::NodeExporter, "parlant_backup_last_verified_timestamp_seconds");
+
+const REQUESTS: Selector = Selector::new("parlant_http_requests_total");
+const VALIDATIONS: Selector = Selector::new("parlant_auth_validations_total");
+const LOOKUPS: Selector = Selector::new("parlant_auth_cache_hits_total");
+
+/// Every rule of the bridge, the most general first.
+#[must_use]
+pub fn rules() -> Vec<Rule> {
+    let rules = [service(), database(), authentication(), resources(), backups()];
+    let watchdog = Rule {
+        name: "ParlantWatchdog",
+        severity: Info,
+        hold: Duration::ZERO,
+        expression: Expression::Always,
+        unit: Unit::Count,
+        summary: "Alerts are on their way",
+        description: "Always fires: whoever no longer receives it knows that alerts no longer arrive.",
+    };
+    rules.into_iter().flatten().chain([watchdog]).collect()
+}
+
+fn service() -> Vec<Rule> {
+    let up = || Selector::of(Source::Prometheus, "up");
+    let seconds = |part: &'static str| Selector::new(part).without("endpoint", NOT_TIMED).rate(5 * MINUTE);
+    vec![
+        Rule {
+            name: "ParlantServiceDown",
+            severity: Critical,
+            hold: MINUTE,
+            expression: up().last().equals(0.0).or(up().absent()),
+            unit: Unit::Count,
+            summary: "Parlant server is down",
+            description: "Prometheus gets no numbers from the server, or has no target with this job.",
+        },
+        Rule {
+            name: "ParlantHighErrorRate",
+            severity: Warning,
+            hold: 2 * MINUTE,
+            expression: error_ratio(5 * MINUTE).above(0.1).and(request_rate(5 * MINUTE).above(TRAFFIC)),
+            unit: Unit::Ratio,
+            summary: "High error rate in Parlant server",
+            description: "{value} of the requests of the last 5 minutes failed (status 5xx).",
+        },
+        Rule {
+            name: "ParlantErrorBudgetBurn",
+            severity: Critical,
+            hold: Duration::ZERO,
+            expression: burn(FAST_BURN, HOUR, 5 * MINUTE),
+            unit: Unit::Ratio,
+            summary: "Parlant server burns its error budget fast",
+            description: "{value} of the requests of the last hour failed: at this rate the budget of a month (0.1 %) \
+                is gone in two days.",
+        },
+        Rule {
+            name: "ParlantErrorBudgetBurn",
+            severity: Warning,
+            hold: Duration::ZERO,
+            expression: burn(SLOW_BURN, 6 * HOUR, 30 * MINUTE),
+            unit: Unit::Ratio,
+            summary: "Parlant server burns its error budget",
+            description: "{value} of the requests of the last 6 hours failed: at this rate the budget of a month \
+                (0.1 %) is gone in five days.",
+        },
+        Rule {
+            name: "ParlantHighLatency",
+            severity: Warning,
+            hold: 5 * MINUTE,
+            expression: seconds("parlant_http_request_duration_seconds_bucket")
+                .sum_by(&["le"])
+                .quantile(0.95)
+                .above(1.0)
+                .and(seconds("parlant_http_request_duration_seconds_count").sum().above(TRAFFIC)),
+            unit: Unit::Seconds,
+            summary: "High response time in Parlant server",
+            description: "One request in twenty of the last 5 minutes took {value} or longer.",
+        },
+        Rule {
+            name: "ParlantHealthCheckFailing",
+            severity: Warning,
+            hold: 5 * MINUTE,
+            // The database has a rule of its own.
+            expression: Selector::new("parlant_health_check_status").without("check", &["database"]).last().equals(0.0),
+            unit: Unit::Count,
+            summary: "A health check of Parlant server fails",
+            description: "The health check {check} is unhealthy.",
+        },
+    ]
+}
+
+fn database() -> Vec<Rule> {
+    let connections = || Selector::new("parlant_database_connections").with("state", &["active"]);
+    vec![
+        Rule {
+            name: "ParlantDatabaseDown",
+            severity: Critical,
+            hold: MINUTE,
+            expression: Selector::new("parlant_database_up").last().equals(0.0),
+            unit: Unit::Count,
+            summary: "Parlant server cannot reach its database",
+            description: "PostgreSQL does not answer the server; requests that need it get status 503.",
+        },
+        Rule {
+            name: "ParlantDatabaseConnectionsHigh",
+            severity: Warning,
+            hold: 3 * MINUTE,
+            expression: connections()
+                .last()
+                .max_by(&["instance"])
+                .over(Selector::new("parlant_database_connections_max").last().max_by(&["instance"]))
+                .above(0.8),
+            unit: Unit::Ratio,
+            summary: "High database connection usage",
+            description: "{value} of the connections that the server may open are in use.",
+        },
+        Rule {
+            name: "ParlantMigrationsPending",
+            severity: Warning,
+            hold: 5 * MINUTE,
+            expression: Selector::new("parlant_migrations_pending").last().max_by(&[]).above(0.0),
+            unit: Unit::Count,
+            summary: "The database schema is behind Parlant server",
+            description: "{value} migrations that the running server needs are not applied.",
+        },
+    ]
+}
+
+fn authentication() -> Vec<Rule> {
+    let share = |part: Selector, whole: Selector| {
+        let all = || whole.clone().rate(5 * MINUTE).sum();
+        part.rate(5 * MINUTE).sum().over(all()).above(0.5).and(all().above(TRAFFIC))
+    };
+    vec![
+        Rule {
+            name: "ParlantAuthUnavailable",
+            severity: Critical,
+            hold: 2 * MINUTE,
+            // The window is no longer than `hold`, so that a single failure does not last until the alert fires.
+            expression: VALIDATIONS.with("outcome", &["unknown"]).rate(2 * MINUTE).sum_by(&["source"]).above(0.0),
+            unit: Unit::Count,
+            summary: "Parlant server cannot tell who its users are",
+            description: "The source of sessions ({source}) gives no answers; users get status 503.",
+        },
+        Rule {
+            name: "ParlantAuthFailureRate",
+            severity: Warning,
+            hold: 5 * MINUTE,
+            expression: share(VALIDATIONS.without("outcome", &["valid"]), VALIDATIONS),
+            unit: Unit::Ratio,
+            summary: "High authentication failure rate",
+            description: "{value} of the credentials presented in the last 5 minutes were not accepted.",
+        },
+        Rule {
+            name: "ParlantAuthCacheMissRate",
+            severity: Info,
+            hold: 5 * MINUTE,
+            expression: share(LOOKUPS.with("result", &["miss"]), LOOKUPS),
+            unit: Unit::Ratio,
+            summary: "The session cache misses often",
+            description: "{value} of the look-ups of the last 5 minutes found nothing in the session cache.",
+        },
+    ]
+}
+
+fn resources() -> Vec<Rule> {
+    vec![
+        Rule {
+            name: "ParlantHighMemoryUsage",
+            severity: Warning,
+            hold: 5 * MINUTE,
+            expression: Selector::new("process_resident_memory_bytes").last().above(2_147_483_648.0),
+            unit: Unit::Bytes,
+            summary: "High memory usage",
+            description: "The server occupies {value} of memory.",
+        },
+        Rule {
+            name: "ParlantDiskSpaceLow",
+            severity: Warning,
+            hold: 10 * MINUTE,
+            expression: Selector::new("parlant_disk_used_ratio").last().above(0.85),
+            unit: Unit::Ratio,
+            summary: "A disk of Parlant server is filling up",
+            description: "{mountpoint} is {value} full.",
+        },
+        Rule {
+            name: "ParlantTooManySessions",
+            severity: Warning,
+            hold: 5 * MINUTE,
+            expression: Selector::new("parlant_active_sessions").last().max_by(&[]).above(1000.0),
+            unit: Unit::Count,
+            summary: "High number of active sessions",
+            description: "{value} agent sessions are active.",
+        },
+    ]
+}
+
+fn backups() -> Vec<Rule> {
+    let too_old = || BACKUP_SUCCESS.last().age().above(BACKUP_AGE);
+    vec![
+        Rule {
+            name: "ParlantBackupTooOld",
+            severity: Warning,
+            hold: 15 * MINUTE,
+            expression: too_old().or(BACKUP_SUCCESS.absent()),
+            unit: Unit::Count,
+            summary: "There is no recent backup",
+            description: "The last good backup is more than 26 hours old, or Prometheus knows of none by parlant-backup. \
+                If something else makes your backups: parlant-ops alerts render --without ParlantBackupTooOld.",
+        },
+        Rule {
+            name: "ParlantBackupUnverified",
+            severity: Warning,
+            hold: 15 * MINUTE,
+            expression: BACKUP_VERIFIED.last().age().above(BACKUP_AGE).unless(too_old()),
+            unit: Unit::Seconds,
+            summary: "Backups are made but not verified",
+            description: "The last trial restore that matched its backup was {value} ago.",
+        },
+    ]
+}
+
+fn request_rate(window: Duration) -> Expression {
+    REQUESTS.without("endpoint", NOT_WORK).rate(window).sum()
+}
+
+fn error_ratio(window: Duration) -> Expression {
+    let failed = REQUESTS.without("endpoint", NOT_WORK).with("status", &["5*"]);
+    failed.rate(window).sum().over(request_rate(window))
+}
+
+/// The short window ends the alert soon after the errors do.
+fn burn(ratio: f64, long: Duration, short: Duration) -> Expression {
+    error_ratio(long).above(ratio).and(error_ratio(short).above(ratio)).and(request_rate(long).above(TRAFFIC))
+}

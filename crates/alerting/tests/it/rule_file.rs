@@ -1,0 +1,17 @@
+//! Prometheus' file is what the table says. A file that is not is written anew, and the test fails once, so that the
+//! change is seen and committed.
+
+use std::fs;
+use std::path::Path;
+
+use parlant_alerting::{RUNBOOKS, rule_file, rules};
+
+#[test]
+fn the_rule_file_is_what_the_table_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus/parlant_alerts.yml");
+    let expected = rule_file(&rules(), RUNBOOKS);
+    if !fs::read_to_string(&path).is_ok_and(|text| text == expected) {
+        fs::write(&path, expected).unwrap();
+        panic!("{} was not what the table says; it is now: commit it", path.display());
+    }
+}
