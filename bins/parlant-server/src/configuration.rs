@@ -47,7 +47,7 @@ impl Configuration {
             auth: Auth::from_settings(settings, &database),
             database,
             limits: parlant_conversations::Limits::from_settings(settings),
-            telemetry: parlant_telemetry::Config::from_settings(settings),
+            telemetry: parlant_telemetry::Config::from_settings(settings).with_file(settings),
         }
     }
 }

@@ -9,6 +9,7 @@ mod cli;
 mod configuration;
 mod dev;
 mod directory;
+mod reload;
 mod serve;
 
 use std::ffi::OsString;

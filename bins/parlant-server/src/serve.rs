@@ -1,4 +1,4 @@
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use crate::configuration::Configuration;
 use crate::configuration::auth::Sessions;
 use crate::directory::SimDirectory;
+use crate::reload::Hangups;
 
 /// How long a start waits for a database that cannot be reached, before it leaves the waiting to its supervisor.
 const DATABASE_WAIT: Duration = Duration::from_secs(30);
@@ -49,11 +50,15 @@ pub(crate) struct Running {
 
 /// Builds everything that the settings describe and begins to serve.
 pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
+    let hangups = Hangups::listen()?;
     let configuration = Configuration::from_settings(&mut settings);
     settings.finish()?;
     let Configuration { api, database, auth, limits, telemetry } = configuration;
-    let log = parlant_telemetry::init(&telemetry)?;
+    // Everything that follows counts.
     let exporter = parlant_metrics::install()?;
+    let log = parlant_telemetry::init(&telemetry)?;
+    let mut background = JoinSet::new();
+    background.spawn(hangups.reload(log.handle()));
     let listener = TcpListener::bind(api.address).with_context(|| format!("cannot listen on {}", api.address))?;
     let address = listener.local_addr()?;
     verify_schema(&database).await?;
@@ -62,7 +67,6 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
     let readiness = Readiness::new();
     // It has just answered; the first probe need not be waited for.
     readiness.set(Health::Healthy);
-    let mut background = JoinSet::new();
     background.spawn(keep_up(exporter));
     background.spawn(parlant_api::probe_database(database, readiness.clone()));
     let source: Arc<dyn Source> = match &auth.sessions {
@@ -136,17 +140,32 @@ async fn serve_until_signalled(
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    on_terminal: bool,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            on_terminal: io::stderr().is_terminal(),
+        })
     }
 
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                // Reloads, unless it says that the terminal was closed which the server was started in.
+                _ = self.hangup.recv() => {
+                    if self.on_terminal && !io::stderr().is_terminal() {
+                        return "SIGHUP";
+                    }
+                }
+            }
         }
     }
 }

@@ -1,38 +1,44 @@
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use chrono::{SecondsFormat, Utc};
 use serde_json::Value;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::Format;
 use crate::fields::Fields;
+use crate::{Format, escape};
 
-/// Names with a meaning of their own in every line; an event's field of such a name is written as `field.NAME`.
-const RESERVED: [&str; 6] = ["timestamp", "level", "logger", "message", "module", "line"];
+/// Most bytes of one value in a line.
+const VALUE_LIMIT: usize = 16 * 1024;
+/// Most bytes of a line, about: journald takes what is longer than 48 KiB for several lines.
+const LINE_LIMIT: usize = 46 * 1024;
 
-/// A [`Layer`] that writes one line for each event: its time, level, target, message and place, its own fields, then
-/// those of its spans. An event's field hides a span's field of the same name, an inner span's an outer one's.
-#[derive(Debug)]
-pub struct Lines<W> {
-    format: Format,
-    writer: W,
-}
+/// A [`Layer`] that writes one line for each event: its time, level, target, message and place, the fields of its
+/// spans, then its own. An event's field hides a span's field of the same name, an inner span's an outer one's.
+pub struct Lines(Vec<(Format, WriteLine)>);
 
-impl<W> Lines<W> {
-    /// Lines in `format`, each written to `writer` in one piece.
-    pub fn new(format: Format, writer: W) -> Self {
-        Self { format, writer }
+type WriteLine = Box<dyn Fn(&str) + Send + Sync>;
+
+impl Lines {
+    /// Lines in `format`, each handed to `write` in one piece, with the line feed that ends it.
+    pub fn new(format: Format, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Vec::new()).and(format, write)
+    }
+
+    /// The same lines to another place.
+    #[must_use]
+    pub fn and(mut self, format: Format, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.0.push((format, Box::new(write)));
+        self
     }
 }
 
 /// An event on its way to become a line.
 struct Line<'a> {
+    timestamp: String,
     level: &'a str,
     logger: Value,
     message: Value,
@@ -42,74 +48,78 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn json(&self, out: &mut String) {
-        let _ = write!(
-            out,
-            r#"{{"timestamp":"{}","level":"{}","logger":{},"message":{},"module":{},"line":{}"#,
-            Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true),
-            self.level,
-            self.logger,
-            self.message,
-            self.module,
-            self.number,
-        );
-        for (name, value) in &self.fields {
-            let prefix = if RESERVED.contains(name) { "field." } else { "" };
-            let _ = write!(out, r#","{prefix}{}":{value}"#, name.escape_default());
+    fn json(&self) -> String {
+        let mut out = String::with_capacity(640);
+        let _ = write!(out, r#"{{"timestamp":"{}","level":"{}""#, self.timestamp, self.level);
+        let place =
+            [("logger", &self.logger), ("message", &self.message), ("module", &self.module), ("line", &self.number)];
+        let mut left_out = 0;
+        for (name, value) in place.into_iter().chain(self.fields.iter().copied()) {
+            let Some(limit) = room(&out) else {
+                left_out += 1;
+                continue;
+            };
+            out.push(',');
+            escape::push(&mut out, name, limit, true);
+            out.push(':');
+            push(&mut out, value, limit, true);
+        }
+        if left_out > 0 {
+            let _ = write!(out, r#","fields_left_out":{left_out}"#);
         }
         out.push_str("}\n");
+        out
     }
 
-    fn text(&self, out: &mut String) {
-        out.push_str(&Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true));
-        let _ = write!(out, " {:>5} ", self.level);
-        push_plain(out, &self.logger);
+    fn text(&self) -> String {
+        let mut out = format!("{} {:>5} ", self.timestamp, self.level);
+        push(&mut out, &self.logger, VALUE_LIMIT, false);
         out.push_str(": ");
-        push_plain(out, &self.message);
+        push(&mut out, &self.message, VALUE_LIMIT, false);
         for (name, value) in &self.fields {
-            let _ = write!(out, " {name}=");
-            match value {
-                Value::String(text) if text.is_empty() || text.contains([' ', '"', '=']) => {
-                    let _ = write!(out, "{value}");
-                }
-                _ => push_plain(out, value),
-            }
+            let Some(limit) = room(&out) else { break };
+            out.push(' ');
+            escape::push(&mut out, name, limit, false);
+            out.push('=');
+            let quoted = value.as_str().is_some_and(|text| text.is_empty() || text.contains([' ', '"', '=']));
+            push(&mut out, value, limit, quoted);
         }
         out.push('\n');
+        out
     }
 }
 
-/// The value without quotes, and without the control characters that could forge a line or drive a terminal.
-fn push_plain(out: &mut String, value: &Value) {
-    let Value::String(text) = value else {
-        let _ = write!(out, "{value}");
-        return;
-    };
-    for character in text.chars() {
-        if character.is_control() {
-            let _ = write!(out, "{}", character.escape_default());
-        } else {
-            out.push(character);
-        }
+/// Most bytes of the next value in a line that is `out` so far; none when it is full.
+fn room(out: &str) -> Option<usize> {
+    (out.len() < LINE_LIMIT).then(|| VALUE_LIMIT.min(LINE_LIMIT - out.len()))
+}
+
+fn push(out: &mut String, value: &Value, limit: usize, quoted: bool) {
+    match value {
+        Value::String(text) => escape::push(out, text, limit, quoted),
+        plain => drop(write!(out, "{plain}")),
     }
 }
 
-impl<S, W> Layer<S> for Lines<W>
+impl<S> Layer<S> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    W: for<'w> MakeWriter<'w> + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let Some(span) = context.span(id) else { return };
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        span.extensions_mut().insert(fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        // Before anything is locked: the formatting of a value may log as well.
+        let mut fields = Fields::default();
+        values.record(&mut fields);
         let Some(span) = context.span(id) else { return };
-        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
-            values.record(fields);
+        if let Some(known) = span.extensions_mut().get_mut::<Fields>() {
+            known.merge(fields);
         }
     }
 
@@ -126,29 +136,33 @@ where
 
         let spans: Vec<_> = context.event_scope(event).into_iter().flatten().collect();
         let extensions: Vec<_> = spans.iter().map(|span| span.extensions()).collect();
-        let mut fields: Vec<(&str, &Value)> = own.0.iter().map(|(name, value)| (*name, value)).collect();
+        let mut fields: Vec<(&str, &Value)> = Vec::with_capacity(16);
         for known in extensions.iter().filter_map(|extensions| extensions.get::<Fields>()) {
             for (name, value) in &known.0 {
-                if !fields.iter().any(|(other, _)| other == name) {
+                // An event's message is the line's.
+                let name = if *name == "message" { "field.message" } else { name };
+                if !fields.iter().any(|(other, _)| *other == name) && !own.has(name) {
                     fields.push((name, value));
                 }
             }
         }
+        fields.extend(own.0.iter().map(|(name, value)| (*name, value)));
 
-        let mut out = String::with_capacity(512);
-        let line = Line { level: metadata.level().as_str(), logger, message, module, number, fields };
-        match self.format {
-            Format::Json => line.json(&mut out),
-            Format::Text => line.text(&mut out),
+        let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        let level = metadata.level().as_str();
+        let line = Line { timestamp, level, logger, message, module, number, fields };
+        let (mut json, mut text) = (None, None);
+        for (format, write) in &self.0 {
+            write(match format {
+                Format::Json => json.get_or_insert_with(|| line.json()),
+                Format::Text => text.get_or_insert_with(|| line.text()),
+            });
         }
-        // Nobody is left to tell when the log itself cannot be written.
-        let _ = self.writer.make_writer_for(metadata).write_all(out.as_bytes());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use tracing::field::Empty;
@@ -156,26 +170,12 @@ mod tests {
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn written(format: Format, work: impl FnOnce()) -> String {
-        let sink = Sink::default();
-        let writer = sink.clone();
-        let lines = Lines::new(format, move || writer.clone());
+        let text = Arc::<Mutex<String>>::default();
+        let sink = Arc::clone(&text);
+        let lines = Lines::new(format, move |line| sink.lock().unwrap().push_str(line));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), work);
-        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+        text.lock().unwrap().clone()
     }
 
     fn json(work: impl FnOnce()) -> Vec<Value> {
@@ -223,6 +223,53 @@ mod tests {
     }
 
     #[test]
+    fn no_name_is_there_twice_whatever_the_fields_are_called() {
+        let lines = written(Format::Json, || {
+            let span = tracing::info_span!("s", message = "of the span", "field.line" = 1, "é'\"\n" = 2, b = Empty);
+            let _entered = span.enter();
+            span.record("b", 1);
+            span.record("b", 2);
+            tracing::info!(r#type = "t", line = 3, b = 3, "field.line" = 4, "of the event");
+        });
+        assert_eq!(lines.matches(r#""field.line":"#).count(), 1, "{lines}");
+        assert_eq!(lines.matches(r#""b":"#).count(), 1, "{lines}");
+        let line: Value = serde_json::from_str(&lines).unwrap();
+        assert_eq!(line["message"], "of the event");
+        assert_eq!(line["field.message"], "of the span");
+        assert_eq!((&line["type"], &line["b"], &line["é'\"\n"]), (&"t".into(), &3.into(), &2.into()));
+        assert!(line["line"].as_u64() > Some(4));
+    }
+
+    #[test]
+    fn a_long_value_is_cut_and_a_line_stays_short_enough_for_journald() {
+        let (long, control) = ("x".repeat(100_000), "\u{1}".repeat(100_000));
+        let lines = written(Format::Json, || {
+            let _entered = tracing::info_span!("request", request_id = "r-1", user_id = control).entered();
+            tracing::info!(a = long, b = long, c = long, d = "short", "{control}");
+            tracing::info!(a = &long[..16 * 1024], "whole");
+        });
+        let (first, second) = lines.split_once('\n').unwrap();
+        assert!(first.len() < 48 * 1024, "{}", first.len());
+        let line: Value = serde_json::from_str(first).unwrap();
+        assert_eq!(line["request_id"], "r-1");
+        assert!(line["message"].as_str().unwrap().ends_with(" bytes more]"));
+        assert_eq!(line["fields_left_out"], 3);
+        let line: Value = serde_json::from_str(second).unwrap();
+        assert_eq!(line["a"].as_str().unwrap(), &long[..16 * 1024]);
+    }
+
+    #[test]
+    fn each_place_gets_its_format() {
+        let (one, two) = (Arc::<Mutex<String>>::default(), Arc::<Mutex<String>>::default());
+        let (json, text) = (Arc::clone(&one), Arc::clone(&two));
+        let lines = Lines::new(Format::Json, move |line| json.lock().unwrap().push_str(line))
+            .and(Format::Text, move |line| text.lock().unwrap().push_str(line));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || tracing::info!("hello"));
+        assert!(one.lock().unwrap().starts_with('{'));
+        assert!(two.lock().unwrap().ends_with(": hello\n"));
+    }
+
+    #[test]
     fn an_events_field_hides_a_spans_field_of_the_same_name() {
         let text = written(Format::Json, || {
             let _entered = tracing::info_span!("request", workspace_id = "outer").entered();
@@ -236,10 +283,10 @@ mod tests {
     fn an_error_is_written_with_its_causes() {
         #[derive(Debug, thiserror::Error)]
         #[error("the database refused")]
-        struct Outer(#[source] io::Error);
+        struct Outer(#[source] std::io::Error);
 
         let lines = json(|| {
-            let error = Outer(io::Error::other("connection reset"));
+            let error = Outer(std::io::Error::other("connection reset"));
             tracing::error!(error = &error as &(dyn std::error::Error + 'static), "failed");
         });
         assert_eq!(lines[0]["error"], "the database refused: connection reset");

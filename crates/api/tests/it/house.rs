@@ -1,6 +1,5 @@
 //! A server as the program builds it, people who use it, and a client that asks.
 
-use std::io;
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, Once, OnceLock};
@@ -261,26 +260,13 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
 }
 
 /// The log of this test process, as the program would write it.
-struct Log;
-
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-impl io::Write for Log {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8(line.to_vec()).unwrap();
-        LINES.lock().unwrap().push(text);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn log_once() {
     static LOG: Once = Once::new();
     LOG.call_once(|| {
-        let lines = parlant_telemetry::Lines::new(parlant_telemetry::Format::Json, || Log);
+        let keep = |line: &str| LINES.lock().unwrap().push(line.to_owned());
+        let lines = parlant_telemetry::Lines::new(parlant_telemetry::Format::Json, keep);
         let lines = lines.with_filter(LevelFilter::INFO);
         tracing_subscriber::registry().with(lines).init();
     });
