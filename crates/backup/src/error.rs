@@ -26,6 +26,16 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A store of backups.
+    #[error("cannot {doing} {place}: {reason}")]
+    Store {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        place: String,
+        /// What the service or the connection to it said.
+        reason: String,
+    },
     /// A program that is needed is missing, too old, or failed.
     #[error("{program}: {reason}")]
     Program {
@@ -54,6 +64,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it says that a file is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// For `map_err` on what the database answers.
     pub(crate) fn database(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
         move |source| Self::Database { doing, source }

@@ -7,6 +7,7 @@ mod fingerprint;
 mod manifest;
 mod name;
 mod retention;
+mod store;
 mod tools;
 
 pub use config::{Config, S3, VARIABLES};
@@ -15,4 +16,5 @@ pub use fingerprint::{Difference, Fingerprints, Scope, TableFingerprint, differe
 pub use manifest::{Archive, Database, Manifest, Options, Versions};
 pub use name::{Name, NotAName};
 pub use retention::{Candidate, ClockJump, Decision, Reason, Rules, Standing, decide};
+pub use store::{Bucket, Store, StoredFile, Upload};
 pub use tools::Tool;

@@ -139,7 +139,9 @@ pub fn decide(backups: &[Candidate], rules: &Rules, now: DateTime<Utc>) -> Resul
     keep_last_of_each(backups, &usable, rules.weekly, week, |index| keep(index, Reason::Weekly));
     keep_last_of_each(backups, &usable, rules.monthly, month, |index| keep(index, Reason::Monthly));
     if usable.is_empty() {
-        newest_first.iter().for_each(|&index| keep(index, Reason::OnlyOne));
+        for &index in &newest_first {
+            keep(index, Reason::OnlyOne);
+        }
     }
     Ok(decisions)
 }
