@@ -1,4 +1,5 @@
-//! Puts the version with the git revision into `PARLANT_VERSION`; outside a git checkout, the version alone.
+//! Puts the git revision into `PARLANT_REVISION`, and the version with it into `PARLANT_VERSION`; outside a git
+//! checkout, nothing and the version alone.
 
 use std::process::Command;
 
@@ -16,6 +17,7 @@ fn main() {
         None => version.to_owned(),
     };
     println!("cargo::rustc-env=PARLANT_VERSION={version}");
+    println!("cargo::rustc-env=PARLANT_REVISION={}", revision.unwrap_or_default());
     println!("cargo::rerun-if-changed=../build.rs");
     // The log of HEAD grows with every commit and checkout.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {

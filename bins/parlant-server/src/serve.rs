@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use parlant_api::{Health, Readiness, State};
+use parlant_api::{Health, Readiness, Scrape, State};
 use parlant_auth_bridge::{DatabaseSource, Source};
-use parlant_conversations::{Conversations, Reaper};
+use parlant_conversations::{Conversations, Reaper, UsageSampler};
 use parlant_db_pool::{self as db_pool, Pool};
 use parlant_metrics::Exporter;
 use parlant_settings::Settings;
@@ -25,6 +25,8 @@ const DATABASE_WAIT: Duration = Duration::from_secs(30);
 const DATABASE_RETRY: Duration = Duration::from_millis(500);
 /// How often Sim is asked which workspaces are gone. Nobody can reach their agents meanwhile.
 const REAPER_INTERVAL: Duration = Duration::from_hours(1);
+/// How often sessions and agents are counted: about as often as anybody scrapes.
+const USAGE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Serves until a signal.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
@@ -56,11 +58,14 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
     let Configuration { api, database, auth, limits, telemetry } = configuration;
     // Everything that follows counts.
     let exporter = parlant_metrics::install()?;
+    parlant_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("PARLANT_REVISION"));
     let log = parlant_telemetry::init(&telemetry)?;
     let mut background = JoinSet::new();
     background.spawn(hangups.reload(log.handle()));
-    let listener = TcpListener::bind(api.address).with_context(|| format!("cannot listen on {}", api.address))?;
+    let listener = bind(api.address)?;
     let address = listener.local_addr()?;
+    let metrics = api.metrics_enabled.then(|| Scrape { exporter: exporter.clone(), token: api.metrics_token.clone() });
+    let metrics_listener = api.metrics_address.filter(|_| api.metrics_enabled).map(bind).transpose()?;
     verify_schema(&database).await?;
 
     let pool = Pool::new(&database)?;
@@ -68,6 +73,11 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
     // It has just answered; the first probe need not be waited for.
     readiness.set(Health::Healthy);
     background.spawn(keep_up(exporter));
+    background.spawn(UsageSampler::new(pool.clone()).run(USAGE_INTERVAL));
+    if let (Some(listener), Some(scrape)) = (metrics_listener, metrics.clone()) {
+        tracing::info!(address = %listener.local_addr()?, "Serving metrics");
+        background.spawn(metrics_alone(parlant_api::serve_metrics(listener, scrape, readiness.clone())?));
+    }
     background.spawn(parlant_api::probe_database(database, readiness.clone()));
     let source: Arc<dyn Source> = match &auth.sessions {
         Sessions::Http(source) => source.clone().context("AUTH_SOURCE=http without a source")?,
@@ -83,6 +93,7 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
         auth: auth.bridge(source)?,
         conversations: Conversations::new(pool.clone(), limits),
         readiness: readiness.clone(),
+        metrics,
         version: env!("CARGO_PKG_VERSION"),
     };
     let server = parlant_api::serve(listener, &api, state, |_| {})?;
@@ -170,6 +181,10 @@ impl Signals {
     }
 }
 
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+}
+
 /// Refuses a schema that this version was not built for. Waits a while for a database that is still starting.
 async fn verify_schema(database: &db_pool::Config) -> anyhow::Result<()> {
     let deadline = Instant::now() + DATABASE_WAIT;
@@ -187,6 +202,12 @@ async fn verify_schema(database: &db_pool::Config) -> anyhow::Result<()> {
         .await
         .context("the schema does not fit this version; see `parlant-migrate status`")?;
     Ok(())
+}
+
+async fn metrics_alone(server: parlant_api::Server) {
+    if let Err(error) = server.await {
+        tracing::error!(error = &error as &dyn std::error::Error, "The metrics' own listener failed");
+    }
 }
 
 async fn keep_up(exporter: Exporter) {

@@ -48,6 +48,7 @@ impl House {
                 auth: AuthBridge::new(&Config::default(), source).unwrap(),
                 conversations: Conversations::new(pool, Limits::default()),
                 readiness,
+                metrics: None,
                 version: "0",
             },
             user,
@@ -82,7 +83,7 @@ impl House {
 }
 
 fn main() {
-    let lines = Lines::new(Format::Json, |line| drop(black_box(line.len()))).with_filter(LevelFilter::INFO);
+    let lines = Lines::new(Format::Json, |line| _ = black_box(line.len())).with_filter(LevelFilter::INFO);
     tracing_subscriber::registry().with(lines).init();
     parlant_metrics::install().unwrap();
     let runtime = Runtime::new().unwrap();

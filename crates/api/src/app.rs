@@ -7,7 +7,7 @@ use parlant_conversations::Conversations;
 
 use crate::cors::cors;
 use crate::middleware::Requests;
-use crate::{Readiness, routes};
+use crate::{Readiness, Scrape, routes};
 
 /// What the routes work with. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct State {
     pub conversations: Conversations,
     /// What `/health` and `/readyz` answer from.
     pub readiness: Readiness,
+    /// What `/metrics` answers; without it there is no such path.
+    pub metrics: Option<Scrape>,
     /// The version that `/health` tells.
     pub version: &'static str,
 }
@@ -46,6 +48,11 @@ pub fn app(
     App::new()
         .app_data(web::Data::new(state.clone()))
         .configure(routes::mount)
+        .configure(|config| {
+            if let Some(scrape) = &state.metrics {
+                routes::mount_metrics(config, scrape);
+            }
+        })
         .wrap(Condition::new(!cors_origins.is_empty(), cors(cors_origins)))
         .wrap(Requests::new(state.readiness.clone()))
         .wrap(NormalizePath::trim())

@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use parlant_settings::{Settings, Variable};
+use parlant_settings::{Secret, Settings, Variable};
 use url::Url;
 
 /// The address to listen on.
@@ -21,8 +21,20 @@ const SHUTDOWN_GRACE: Variable =
     Variable::new("SHUTDOWN_GRACE", "How long requests in progress may take to end when the server is stopped")
         .default("30s");
 
+/// Whether anybody may scrape.
+const METRICS_ENABLED: Variable = Variable::new("METRICS_ENABLED", "Whether `/metrics` answers").default("true");
+/// Who may scrape.
+const METRICS_TOKEN: Variable =
+    Variable::new("METRICS_TOKEN", "Bearer token that a scraper must send; unset: none is needed").secret();
+/// Where else to scrape.
+const METRICS_ADDR: Variable = Variable::new(
+    "METRICS_ADDR",
+    "Address of a listener of its own for `/metrics`, such as `127.0.0.1:9464`, beside the main port; unset: none",
+);
+
 /// The variables that this crate reads.
-pub const VARIABLES: &[Variable] = &[HOST, PORT, WORKERS, CORS_ORIGINS, SHUTDOWN_GRACE];
+pub const VARIABLES: &[Variable] =
+    &[HOST, PORT, WORKERS, CORS_ORIGINS, SHUTDOWN_GRACE, METRICS_ENABLED, METRICS_TOKEN, METRICS_ADDR];
 
 /// How HTTP is served.
 #[derive(Debug, Clone)]
@@ -35,6 +47,12 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// How long a graceful stop waits for requests in progress.
     pub shutdown_grace: Duration,
+    /// Whether `/metrics` answers anywhere.
+    pub metrics_enabled: bool,
+    /// What a scraper must bear.
+    pub metrics_token: Option<Secret>,
+    /// Where `/metrics` also answers, for whoever binds the socket.
+    pub metrics_address: Option<SocketAddr>,
 }
 
 impl Default for Config {
@@ -45,6 +63,9 @@ impl Default for Config {
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cors_origins: Vec::new(),
             shutdown_grace: Duration::from_secs(30),
+            metrics_enabled: true,
+            metrics_token: None,
+            metrics_address: None,
         }
     }
 }
@@ -73,6 +94,9 @@ impl Config {
             workers: workers.flatten().unwrap_or(default.workers),
             cors_origins,
             shutdown_grace: settings.value(&SHUTDOWN_GRACE),
+            metrics_enabled: settings.value(&METRICS_ENABLED),
+            metrics_token: settings.secret(&METRICS_TOKEN),
+            metrics_address: settings.optional(&METRICS_ADDR),
         }
     }
 }
@@ -117,12 +141,18 @@ mod tests {
             ("WORKERS", "3"),
             ("CORS_ORIGINS", "https://a.example, http://localhost:3000,"),
             ("SHUTDOWN_GRACE", "5s"),
+            ("METRICS_ENABLED", "off"),
+            ("METRICS_TOKEN", "let me see"),
+            ("METRICS_ADDR", "[::1]:9464"),
         ]);
         assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(config.address.to_string(), "[::1]:0");
         assert_eq!(config.workers.get(), 3);
         assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:3000"]);
         assert_eq!(config.shutdown_grace, Duration::from_secs(5));
+        assert!(!config.metrics_enabled && config.metrics_token.is_some());
+        assert_eq!(config.metrics_address.map(|address| address.port()), Some(9464));
+        assert!(!format!("{config:?}").contains("let me see"));
     }
 
     #[test]

@@ -53,8 +53,7 @@ impl Endpoint {
 
     /// Puts the endpoint into the application. Of two with patterns that match one path, the first answers.
     pub fn mount(self, config: &mut web::ServiceConfig) {
-        let known = self.known.iter().map(|(method, status)| (method, *status));
-        let metrics = EndpointMetrics::new(self.pattern, known);
+        let metrics = EndpointMetrics::new(self.pattern, &self.known);
         let methods: Vec<_> = self.known.iter().map(|(method, _)| method.clone()).collect();
         let refuse = web::to(move || {
             let allow = header::Allow(methods.clone());

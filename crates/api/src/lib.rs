@@ -6,19 +6,27 @@
 //!
 //! ```no_run
 //! use std::net::TcpListener;
-//! use parlant_api::{Config, Readiness, State, probe_database, serve};
+//! use parlant_api::{Config, Readiness, Scrape, State, probe_database, serve};
 //!
 //! # async fn example(
 //! #     settings: &mut parlant_settings::Settings,
 //! #     database: parlant_db_pool::Config,
 //! #     auth: parlant_auth_bridge::AuthBridge,
 //! #     conversations: parlant_conversations::Conversations,
+//! #     exporter: parlant_metrics::Exporter,
 //! #     stop: impl Future<Output = ()> + Send + 'static,
 //! # ) -> std::io::Result<()> {
 //! let config = Config::from_settings(settings);
 //! let readiness = Readiness::new();
 //! tokio::spawn(probe_database(database, readiness.clone()));
-//! let state = State { auth, conversations, readiness: readiness.clone(), version: env!("CARGO_PKG_VERSION") };
+//! let scrape = Scrape { exporter, token: config.metrics_token.clone() };
+//! let state = State {
+//!     auth,
+//!     conversations,
+//!     readiness: readiness.clone(),
+//!     metrics: config.metrics_enabled.then_some(scrape),
+//!     version: env!("CARGO_PKG_VERSION"),
+//! };
 //! let server = serve(TcpListener::bind(config.address)?, &config, state, |_| {})?;
 //! let handle = server.handle();
 //! tokio::spawn(async move {
@@ -70,4 +78,5 @@ pub use extract::{
 };
 pub use field_errors::FieldErrors;
 pub use readiness::{Health, Readiness, probe_database};
-pub use server::serve;
+pub use routes::Scrape;
+pub use server::{serve, serve_metrics};

@@ -20,46 +20,56 @@ pub const UNMATCHED: &str = "unmatched";
 /// Nginx's status for "the client went away before the answer"; never sent, only counted and logged.
 pub(crate) const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
+/// The statuses that routes have in common, beside the one of success. Their series exist before the first such
+/// answer: Prometheus would not see the step from nothing to 1.
+const COMMON: [u16; 7] = [400, 401, 403, 404, CLIENT_CLOSED_REQUEST, 500, 503];
 
-/// The place of a method in [`METHODS`]; anybody can invent methods, so the rest are `OTHER`.
-fn method_index(method: &Method) -> usize {
-    METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1)
-}
+/// The methods that there are.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// The `method` of requests with one that the route does not answer: anybody can invent methods.
+const OTHER: &str = "OTHER";
 
 /// The gauge of requests in flight.
 pub(crate) fn in_flight() -> Gauge {
-    metrics::describe_gauge!(IN_FLIGHT, "Requests that are being answered");
+    metrics::describe_gauge!(IN_FLIGHT, "Requests that are being answered.");
     metrics::gauge!(IN_FLIGHT)
 }
 
 /// The series of one route. A worker has its own, since handles are cheap to keep and dear to look up.
 pub(crate) struct EndpointMetrics {
     pattern: &'static str,
-    methods: [RefCell<Option<MethodMetrics>>; METHODS.len()],
+    /// Those that the route answers, and at last [`OTHER`].
+    methods: Vec<MethodMetrics>,
 }
 
 struct MethodMetrics {
+    method: String,
     duration: Histogram,
     /// A route answers a handful of statuses: a list is faster than a map.
-    requests: Vec<(u16, Counter)>,
+    requests: RefCell<Vec<(u16, Counter)>>,
 }
 
 impl EndpointMetrics {
-    /// The series of the route `pattern`, those of the given methods and status present from now on.
-    pub(crate) fn new<'a>(
-        pattern: &'static str,
-        known: impl IntoIterator<Item = (&'a Method, StatusCode)>,
-    ) -> Rc<Self> {
-        metrics::describe_counter!(REQUESTS, "Requests answered");
-        metrics::describe_histogram!(DURATION, Unit::Seconds, "From a request's head to the end of its answer");
-        let endpoint = Self { pattern, methods: [const { RefCell::new(None) }; METHODS.len()] };
-        for (method, status) in known {
-            endpoint.with(method, |name, series| {
-                series.counter(name, pattern, status.as_u16());
-            });
-        }
-        Rc::new(endpoint)
+    /// The series of the route `pattern`, which answers the given methods, with these statuses when all is well.
+    pub(crate) fn new(pattern: &'static str, known: &[(Method, StatusCode)]) -> Rc<Self> {
+        let known = known.iter().map(|(method, success)| {
+            let statuses = [&[success.as_u16()], &COMMON[..]].concat();
+            MethodMetrics::new(pattern, method.as_str(), &statuses)
+        });
+        let other = MethodMetrics::new(pattern, OTHER, &[StatusCode::METHOD_NOT_ALLOWED.as_u16()]);
+        Rc::new(Self { pattern, methods: known.chain([other]).collect() })
+    }
+
+    /// The series of the requests that no route answers.
+    pub(crate) fn unmatched() -> Rc<Self> {
+        metrics::describe_counter!(REQUESTS, "Requests answered.");
+        metrics::describe_histogram!(DURATION, Unit::Seconds, "From a request's head to the end of its answer.");
+        let methods = METHODS.iter().map(Method::as_str).chain([OTHER]);
+        let statuses = [StatusCode::NOT_FOUND.as_u16()];
+        let methods = methods.map(|method| MethodMetrics::new(UNMATCHED, method, &statuses));
+        Rc::new(Self { pattern: UNMATCHED, methods: methods.collect() })
     }
 
     /// The route pattern, the value of the `endpoint` label.
@@ -69,35 +79,38 @@ impl EndpointMetrics {
 
     /// Counts an answer.
     pub(crate) fn record(&self, method: &Method, status: u16, duration: Duration) {
-        self.with(method, |name, series| {
-            series.duration.record(duration);
-            series.counter(name, self.pattern, status).increment(1);
-        });
-    }
-
-    fn with(&self, method: &Method, work: impl FnOnce(&'static str, &mut MethodMetrics)) {
-        let index = method_index(method);
-        let name = METHODS[index];
-        let mut slot = self.methods[index].borrow_mut();
-        let series = slot.get_or_insert_with(|| MethodMetrics {
-            duration: metrics::histogram!(DURATION, "method" => name, "endpoint" => self.pattern),
-            requests: Vec::new(),
-        });
-        work(name, series);
+        let known = self.methods.iter().find(|known| known.method == method.as_str());
+        if let Some(method) = known.or(self.methods.last()) {
+            method.duration.record(duration);
+            method.count(self.pattern, status);
+        }
     }
 }
 
 impl MethodMetrics {
-    fn counter(&mut self, method: &'static str, endpoint: &'static str, status: u16) -> &Counter {
-        let known = self.requests.iter().position(|(known, _)| *known == status);
-        let index = known.unwrap_or_else(|| {
-            let counter = metrics::counter!(
-                REQUESTS,
-                "method" => method, "endpoint" => endpoint, "status" => status.to_string()
-            );
-            self.requests.push((status, counter));
-            self.requests.len() - 1
-        });
-        &self.requests[index].1
+    fn new(pattern: &'static str, method: &str, statuses: &[u16]) -> Self {
+        let requests = statuses.iter().map(|&status| (status, counter(pattern, method, status)));
+        Self {
+            method: method.to_owned(),
+            duration: metrics::histogram!(DURATION, "method" => method.to_owned(), "endpoint" => pattern),
+            requests: RefCell::new(requests.collect()),
+        }
     }
+
+    fn count(&self, pattern: &'static str, status: u16) {
+        let mut requests = self.requests.borrow_mut();
+        let known = requests.iter().position(|(known, _)| *known == status);
+        let index = known.unwrap_or_else(|| {
+            requests.push((status, counter(pattern, &self.method, status)));
+            requests.len() - 1
+        });
+        requests[index].1.increment(1);
+    }
+}
+
+fn counter(endpoint: &'static str, method: &str, status: u16) -> Counter {
+    metrics::counter!(
+        REQUESTS,
+        "method" => method.to_owned(), "endpoint" => endpoint, "status" => status.to_string()
+    )
 }

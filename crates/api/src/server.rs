@@ -2,11 +2,13 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use actix_web::HttpServer;
 use actix_web::dev::Server;
+use actix_web::middleware::NormalizePath;
 use actix_web::web::ServiceConfig;
+use actix_web::{App, HttpServer};
 
-use crate::{Config, State, app};
+use crate::middleware::Requests;
+use crate::{Config, Readiness, Scrape, State, app, routes};
 
 /// How long an idle connection is kept. Longer than the minute that load balancers keep theirs, or they would send
 /// requests into connections that are being closed.
@@ -43,6 +45,29 @@ pub fn serve(
         // A client that closes its half has gone: nobody waits for the answer.
         .h1_allow_half_closed(false)
         .shutdown_timeout(config.shutdown_grace.as_secs())
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// Serves `/metrics` alone on a socket of its own and from a thread of its own, so that it answers however busy those
+/// of [`serve`] are. It ends with the process.
+///
+/// # Errors
+/// When the socket cannot be used.
+pub fn serve_metrics(listener: TcpListener, scrape: Scrape, readiness: Readiness) -> io::Result<Server> {
+    let app = move || {
+        App::new()
+            .configure(|config| routes::mount_metrics(config, &scrape))
+            .wrap(Requests::new(readiness.clone()))
+            .wrap(NormalizePath::trim())
+    };
+    let server = HttpServer::new(app)
+        .workers(1)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .h1_allow_half_closed(false)
         .disable_signals()
         .listen(listener)?;
     Ok(server.run())

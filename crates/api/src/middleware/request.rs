@@ -18,7 +18,7 @@ use super::envelope::envelope;
 use super::exchange::Exchange;
 use crate::ApiError;
 use crate::error::Class;
-use crate::metrics::{EndpointMetrics, UNMATCHED, in_flight};
+use crate::metrics::{EndpointMetrics, in_flight};
 use crate::readiness::Readiness;
 
 /// The middleware around everything: request id, trace, context of the log, metrics, the completed line, the error
@@ -49,7 +49,7 @@ where
         ready(Ok(RequestsService {
             service,
             readiness: self.readiness.clone(),
-            unmatched: EndpointMetrics::new(UNMATCHED, []),
+            unmatched: EndpointMetrics::unmatched(),
             in_flight: in_flight(),
         }))
     }

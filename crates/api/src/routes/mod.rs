@@ -4,11 +4,15 @@ mod agents;
 mod auth;
 mod health;
 mod messages;
+mod metrics;
 mod paging;
 mod sessions;
 
 use actix_web::web::ServiceConfig;
 use serde::Serialize;
+
+pub(crate) use metrics::mount as mount_metrics;
+pub use metrics::Scrape;
 
 /// Mounts every route. Fixed segments come before those that stand for anything.
 pub(crate) fn mount(config: &mut ServiceConfig) {

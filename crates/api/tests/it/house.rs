@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::ServiceConfig;
-use parlant_api::{Config, Health, Readiness, State, serve};
+use parlant_api::{Config, Health, Readiness, Scrape, State, serve};
 use parlant_auth_bridge::{AuthBridge, DatabaseSource};
 use parlant_conversations::{Conversations, Limits};
 use parlant_db_pool::Pool;
@@ -28,6 +28,7 @@ pub(crate) struct Options {
     pub(crate) pool: fn(&mut parlant_db_pool::Config),
     pub(crate) limits: Limits,
     pub(crate) cors_origins: Vec<String>,
+    pub(crate) metrics: Option<Scrape>,
     pub(crate) more: fn(&mut ServiceConfig),
 }
 
@@ -43,6 +44,7 @@ impl Options {
             pool: |config| config.pool_size = 4,
             limits: Limits::default(),
             cors_origins: Vec::new(),
+            metrics: Some(scrape(None)),
             more: |_| {},
         }
     }
@@ -58,6 +60,7 @@ impl Options {
             auth: AuthBridge::new(&self.auth, source).unwrap(),
             conversations: Conversations::new(pool.clone(), self.limits),
             readiness,
+            metrics: self.metrics.clone(),
             version: "1.2.3",
         };
         (state, pool)
@@ -79,6 +82,11 @@ pub(crate) fn exporter() -> &'static Exporter {
     EXPORTER.get_or_init(|| parlant_metrics::install().unwrap())
 }
 
+/// `/metrics` over them, for who bears the token.
+pub(crate) fn scrape(token: Option<&str>) -> Scrape {
+    Scrape { exporter: exporter().clone(), token: token.map(Into::into) }
+}
+
 impl Server {
     pub(crate) fn start(database: &TestDatabase) -> Self {
         Self::with(Options::new(database))
@@ -96,6 +104,7 @@ impl Server {
             workers: NonZeroUsize::new(2).unwrap(),
             cors_origins: options.cors_origins,
             shutdown_grace: Duration::from_secs(5),
+            ..Config::default()
         };
         let server = serve(listener, &config, state, options.more).unwrap();
         let handle = server.handle();

@@ -5,6 +5,7 @@ mod bad_input;
 mod cors;
 mod drain;
 mod house;
+mod metrics;
 mod numbers;
 mod outage;
 mod requests;

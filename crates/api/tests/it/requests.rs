@@ -27,6 +27,7 @@ fn misbehaving(config: &mut ServiceConfig) {
     Endpoint::new("/test/slow-body").get(slow_body).mount(config);
     Endpoint::new("/test/stream").get(stream_of_three).mount(config);
     Endpoint::new("/test/broken-stream").get(broken_stream).mount(config);
+    Endpoint::new("/test/panic-stream").get(panic_stream).mount(config);
     Endpoint::new("/test/brew").on(ActixMethod::POST, ActixStatus::OK, HttpResponse::Ok).mount(config);
     // A middleware that gives up and takes the request with it.
     config.service(web::resource("/test/gives-up").wrap_fn(|request, _| {
@@ -67,6 +68,11 @@ async fn stream_of_three() -> HttpResponse {
 async fn broken_stream() -> HttpResponse {
     let error = stream::once(async { Err(std::io::Error::other("disk on fire")) });
     HttpResponse::Ok().streaming(pieces(1).chain(error))
+}
+
+async fn panic_stream() -> HttpResponse {
+    let panic = stream::once(async { panic!("a secret of the stream's") });
+    HttpResponse::Ok().streaming(pieces(1).chain(panic))
 }
 
 async fn server() -> (Server, People) {
@@ -314,13 +320,17 @@ async fn a_streamed_answer_is_counted_at_its_end() {
     assert_eq!((&line["status_code"], &line["bytes"]), (&json!(200), &json!(14)));
     assert!(line["duration_ms"].as_f64().unwrap() >= 50.0);
 
-    let request = server.request(Method::GET, "/test/broken-stream");
-    // Whether the head went out before the body broke is the network's affair.
-    if let Ok(response) = request.header("x-request-id", "stream-2").send().await {
-        assert!(response.text().await.is_err(), "the answer broke off");
+    for (path, id) in [("/test/broken-stream", "stream-2"), ("/test/panic-stream", "stream-3")] {
+        let request = server.request(Method::GET, path);
+        // Whether the head went out before the body broke is the network's affair.
+        if let Ok(response) = request.header("x-request-id", id).send().await {
+            assert!(response.text().await.is_err(), "the answer broke off");
+        }
+        let line = completed(id).await;
+        assert_eq!(line["status_code"], 500, "{path}");
+        assert!((requests("GET", path, "500") - 1.0).abs() < 0.1, "{path}");
+        assert!((requests("GET", path, "200") + requests("GET", path, "499")).abs() < 0.1, "{path}");
     }
-    let line = completed("stream-2").await;
-    assert_eq!(line["status_code"], 500);
 }
 
 #[tokio::test]
