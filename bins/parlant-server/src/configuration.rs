@@ -1,8 +1,11 @@
 pub(crate) mod auth;
 
+use std::path::PathBuf;
+
+use parlant_health::SimApi;
 use parlant_settings::{Settings, Variable};
 
-use auth::Auth;
+use auth::{Auth, SIM_BASE_URL, Sessions};
 
 /// Variables that belong together.
 #[derive(Debug, Clone, Copy)]
@@ -18,10 +21,14 @@ pub const VARIABLES: &[Group] = &[
     Group { title: "Listening", variables: parlant_api::VARIABLES },
     Group { title: "Database", variables: parlant_db_pool::VARIABLES },
     Group { title: "Admitting Sim's users", variables: auth::VARIABLES },
+    Group { title: "Health", variables: parlant_health::VARIABLES },
     Group { title: "Limits", variables: parlant_conversations::VARIABLES },
     Group { title: "Logs", variables: parlant_telemetry::VARIABLES },
     Group { title: "Development (`dev` only)", variables: crate::dev::VARIABLES },
 ];
+
+/// Where `parlant-backup`, which declares it, puts the backups: the server watches how full that place is.
+const BACKUP_DIR: Variable = Variable::new("BACKUP_DIR", "Directory of the backups").default("/opt/parlant/backups");
 
 /// Everything that can be set, read once at the start.
 pub(crate) struct Configuration {
@@ -31,10 +38,16 @@ pub(crate) struct Configuration {
     pub(crate) database: parlant_db_pool::Config,
     /// Who is admitted.
     pub(crate) auth: Auth,
+    /// How health is watched and told.
+    pub(crate) health: parlant_health::Config,
+    /// How Sim is.
+    pub(crate) sim_api: SimApi,
     /// How much a workspace and a user may have.
     pub(crate) limits: parlant_conversations::Limits,
     /// What is logged.
     pub(crate) telemetry: parlant_telemetry::Config,
+    /// Where backups are.
+    pub(crate) backup_dir: PathBuf,
 }
 
 impl Configuration {
@@ -42,12 +55,32 @@ impl Configuration {
     /// [finished](Settings::finish) before the result is used.
     pub(crate) fn from_settings(settings: &mut Settings) -> Self {
         let database = parlant_db_pool::Config::from_settings(settings);
+        let auth = Auth::from_settings(settings, &database);
+        let health = parlant_health::Config::from_settings(settings);
         Self {
             api: parlant_api::Config::from_settings(settings),
-            auth: Auth::from_settings(settings, &database),
+            sim_api: sim_api(settings, &auth, &health.sim_health_path),
+            auth,
             database,
+            health,
             limits: parlant_conversations::Limits::from_settings(settings),
+            backup_dir: settings.value(&BACKUP_DIR),
             telemetry: parlant_telemetry::Config::from_settings(settings).with_file(settings),
         }
     }
+}
+
+/// The check of Sim. Where sessions are looked up in its tables, nobody need say where its web application is.
+fn sim_api(settings: &mut Settings, auth: &Auth, path: &str) -> SimApi {
+    let critical = match &auth.sessions {
+        Sessions::Http(Some(_)) => true,
+        Sessions::Database(_) if settings.is_set(&SIM_BASE_URL) => false,
+        // Not wanted, or a problem already.
+        Sessions::Database(_) | Sessions::Http(None) => return SimApi::unconfigured(),
+    };
+    let base_url: String = settings.value(&SIM_BASE_URL);
+    SimApi::new(&base_url, path, critical).unwrap_or_else(|error| {
+        settings.problem(&SIM_BASE_URL, error.to_string());
+        SimApi::unconfigured()
+    })
 }

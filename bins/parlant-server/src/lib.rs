@@ -9,6 +9,7 @@ mod cli;
 mod configuration;
 mod dev;
 mod directory;
+mod health;
 mod reload;
 mod serve;
 

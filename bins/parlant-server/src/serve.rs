@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use parlant_api::{Health, Readiness, Scrape, State};
+use parlant_api::{Readiness, Scrape, State};
 use parlant_auth_bridge::{DatabaseSource, Source};
 use parlant_conversations::{Conversations, Reaper, UsageSampler};
 use parlant_db_pool::{self as db_pool, Pool};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use crate::configuration::Configuration;
 use crate::configuration::auth::Sessions;
 use crate::directory::SimDirectory;
+use crate::health::{self, Watched};
 use crate::reload::Hangups;
 
 /// How long a start waits for a database that cannot be reached, before it leaves the waiting to its supervisor.
@@ -55,7 +56,7 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
     let hangups = Hangups::listen()?;
     let configuration = Configuration::from_settings(&mut settings);
     settings.finish()?;
-    let Configuration { api, database, auth, limits, telemetry } = configuration;
+    let Configuration { api, database, auth, health, sim_api, limits, telemetry, backup_dir } = configuration;
     // Everything that follows counts.
     let exporter = parlant_metrics::install()?;
     parlant_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("PARLANT_REVISION"));
@@ -70,15 +71,12 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
 
     let pool = Pool::new(&database)?;
     let readiness = Readiness::new();
-    // It has just answered; the first probe need not be waited for.
-    readiness.set(Health::Healthy);
-    background.spawn(keep_up(exporter));
+    background.spawn(keep_up(exporter.clone()));
     background.spawn(UsageSampler::new(pool.clone()).run(USAGE_INTERVAL));
     if let (Some(listener), Some(scrape)) = (metrics_listener, metrics.clone()) {
         tracing::info!(address = %listener.local_addr()?, "Serving metrics");
         background.spawn(metrics_alone(parlant_api::serve_metrics(listener, scrape, readiness.clone())?));
     }
-    background.spawn(parlant_api::probe_database(database, readiness.clone()));
     let source: Arc<dyn Source> = match &auth.sessions {
         Sessions::Http(source) => source.clone().context("AUTH_SOURCE=http without a source")?,
         Sessions::Database(elsewhere) => {
@@ -89,12 +87,15 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
             source
         }
     };
+    let auth = auth.bridge(source)?;
+    let written = telemetry.file.into_iter().chain([backup_dir]).collect();
+    let watched = Watched { database, pool: pool.clone(), auth: auth.clone(), sim_api, written };
     let state = State {
-        auth: auth.bridge(source)?,
+        auth,
         conversations: Conversations::new(pool.clone(), limits),
+        health: health::watch(health, exporter, watched, &mut background).await,
         readiness: readiness.clone(),
         metrics,
-        version: env!("CARGO_PKG_VERSION"),
     };
     let server = parlant_api::serve(listener, &api, state, |_| {})?;
     // Whoever reads that it serves may stop it, and it is to stop in order from then on.

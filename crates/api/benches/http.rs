@@ -9,10 +9,12 @@ use actix_web::http::header;
 use actix_web::test::{TestRequest, call_and_read_body, init_service};
 use actix_web::{App, HttpResponse, web};
 use criterion::{BatchSize, Criterion};
-use parlant_api::{Health, Readiness, State, app};
+use parlant_api::{Readiness, Scrape, State, app};
 use parlant_auth_bridge::{AuthBridge, Config, DatabaseSource, Permission};
 use parlant_conversations::{Actor, Conversations, Limits, ListAgents, NewAgent};
 use parlant_db_pool::Pool;
+use parlant_health::Monitor;
+use parlant_metrics::Exporter;
 use parlant_telemetry::{Format, Lines};
 use parlant_test_support::{TestDatabase, database};
 use tokio::runtime::Runtime;
@@ -33,7 +35,7 @@ struct House {
 }
 
 impl House {
-    async fn new() -> Self {
+    async fn new(exporter: Exporter) -> Self {
         let database = database().await;
         let sim = database.sim().await;
         let user = sim.user("Ada").await;
@@ -41,15 +43,13 @@ impl House {
         let token = sim.session(&user).await;
         let pool = Pool::new(&parlant_db_pool::Config::new(database.url())).unwrap();
         let source = Arc::new(DatabaseSource::new(pool.clone()));
-        let readiness = Readiness::new();
-        readiness.set(Health::Healthy);
         let house = Self {
             state: State {
                 auth: AuthBridge::new(&Config::default(), source).unwrap(),
                 conversations: Conversations::new(pool, Limits::default()),
-                readiness,
-                metrics: None,
-                version: "0",
+                health: Monitor::new(parlant_health::Config::default(), "0", exporter.clone(), Vec::new()),
+                readiness: Readiness::new(),
+                metrics: Some(Scrape { exporter, token: None }),
             },
             user,
             workspace,
@@ -85,9 +85,9 @@ impl House {
 fn main() {
     let lines = Lines::new(Format::Json, |line| _ = black_box(line.len())).with_filter(LevelFilter::INFO);
     tracing_subscriber::registry().with(lines).init();
-    parlant_metrics::install().unwrap();
+    let exporter = parlant_metrics::install().unwrap();
     let runtime = Runtime::new().unwrap();
-    let house = runtime.block_on(House::new());
+    let house = runtime.block_on(House::new(exporter));
     let bare = runtime.block_on(init_service(App::new().route("/bare", web::get().to(HttpResponse::Ok))));
     let full = runtime.block_on(init_service(app(&house.state, &[])));
 
@@ -104,6 +104,8 @@ fn main() {
         ("livez", "/livez", 10),
         ("auth_me_cached", "/api/v1/auth/me", 100),
         ("agents_list_20", "/api/v1/agents", AGENTS * 300),
+        // Every series is there from the start.
+        ("metrics", "/metrics", 50_000),
     ] {
         let answer = call_and_read_body(&full, house.request(path).to_request());
         let answer = runtime.block_on(answer);

@@ -4,6 +4,7 @@ use actix_web::middleware::{Condition, NormalizePath};
 use actix_web::{App, Error, HttpRequest, web};
 use parlant_auth_bridge::AuthBridge;
 use parlant_conversations::Conversations;
+use parlant_health::Monitor;
 
 use crate::cors::cors;
 use crate::middleware::Requests;
@@ -16,12 +17,12 @@ pub struct State {
     pub auth: AuthBridge,
     /// Agents, sessions and messages.
     pub conversations: Conversations,
-    /// What `/health` and `/readyz` answer from.
+    /// What `/health`, `/readyz` and the report answer from.
+    pub health: Monitor,
+    /// Whether requests are still wanted.
     pub readiness: Readiness,
     /// What `/metrics` answers; without it there is no such path.
     pub metrics: Option<Scrape>,
-    /// The version that `/health` tells.
-    pub version: &'static str,
 }
 
 impl State {

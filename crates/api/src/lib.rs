@@ -6,26 +6,26 @@
 //!
 //! ```no_run
 //! use std::net::TcpListener;
-//! use parlant_api::{Config, Readiness, Scrape, State, probe_database, serve};
+//! use parlant_api::{Config, Readiness, Scrape, State, serve};
 //!
 //! # async fn example(
 //! #     settings: &mut parlant_settings::Settings,
-//! #     database: parlant_db_pool::Config,
 //! #     auth: parlant_auth_bridge::AuthBridge,
 //! #     conversations: parlant_conversations::Conversations,
 //! #     exporter: parlant_metrics::Exporter,
+//! #     health: parlant_health::Monitor,
 //! #     stop: impl Future<Output = ()> + Send + 'static,
 //! # ) -> std::io::Result<()> {
 //! let config = Config::from_settings(settings);
 //! let readiness = Readiness::new();
-//! tokio::spawn(probe_database(database, readiness.clone()));
+//! tokio::spawn(health.clone().run());
 //! let scrape = Scrape { exporter, token: config.metrics_token.clone() };
 //! let state = State {
 //!     auth,
 //!     conversations,
+//!     health,
 //!     readiness: readiness.clone(),
 //!     metrics: config.metrics_enabled.then_some(scrape),
-//!     version: env!("CARGO_PKG_VERSION"),
 //! };
 //! let server = serve(TcpListener::bind(config.address)?, &config, state, |_| {})?;
 //! let handle = server.handle();
@@ -77,6 +77,6 @@ pub use extract::{
     Admin, Authenticated, BODY_LIMIT, FromCaller, Json, Level, MaybeAuthenticated, Read, WorkspaceAccess, Write,
 };
 pub use field_errors::FieldErrors;
-pub use readiness::{Health, Readiness, probe_database};
+pub use readiness::Readiness;
 pub use routes::Scrape;
 pub use server::{serve, serve_metrics};

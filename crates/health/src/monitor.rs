@@ -64,6 +64,12 @@ impl Monitor {
         self.report()
     }
 
+    /// The version that runs.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        self.0.version
+    }
+
     /// Who may see the `details` and `error` of the checks.
     #[must_use]
     pub fn audience(&self) -> Audience {

@@ -15,8 +15,11 @@ pub(crate) const SOURCE: Variable = Variable::new(
 .default("database");
 pub(crate) const SIM_DATABASE_URL: Variable =
     Variable::new("SIM_DATABASE_URL", "Database of Sim's tables; unset: the same as DATABASE_URL").secret();
-const SIM_BASE_URL: Variable =
-    Variable::new("SIM_BASE_URL", "Sim's address, for AUTH_SOURCE=http").default("http://localhost:3000");
+pub(crate) const SIM_BASE_URL: Variable = Variable::new(
+    "SIM_BASE_URL",
+    "Sim's address: sessions are looked up there with AUTH_SOURCE=http; otherwise only its health is watched, and only if this is set",
+)
+.default("http://localhost:3000");
 pub(crate) const BETTER_AUTH_SECRET: Variable = Variable::new(
     "BETTER_AUTH_SECRET",
     "Sim's own; checks signed session tokens here, and lets raw tokens be asked about with AUTH_SOURCE=http",

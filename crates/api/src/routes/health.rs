@@ -1,47 +1,124 @@
-use actix_web::HttpResponse;
-use actix_web::http::header;
+use std::time::Duration;
+
+use actix_web::http::header::{self, Accept, Header};
 use actix_web::web::{Data, ServiceConfig};
-use serde::Serialize;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use parlant_health::{Audience, CheckReport, Report, SERVICE, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use crate::error::RETRY_OUTAGE;
-use crate::{Endpoint, Health, State};
+use crate::extract::{MaybeAuthenticated, Query};
+use crate::{Endpoint, State};
 
-/// What monitoring knows us as.
-const SERVICE: &str = "parlant-server";
+/// The type of <https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check>.
+const HEALTH_JSON: &str = "application/health+json";
 
-#[derive(Serialize)]
-struct Report {
-    status: &'static str,
-    service: &'static str,
-    version: &'static str,
+/// How long it may take to find out who asks: the report is wanted when nothing else answers.
+const CALLER_PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    /// Whether to look anew.
+    #[serde(default)]
+    fresh: bool,
 }
 
 pub(super) fn mount(config: &mut ServiceConfig) {
     Endpoint::new("/health").get(ready).mount(config);
     Endpoint::new("/readyz").get(ready).mount(config);
     Endpoint::new("/livez").get(live).mount(config);
+    Endpoint::new("/api/v1/health/detailed").get(detailed).mount(config);
 }
 
-/// Whether to send requests here, by what is known already.
-async fn ready(state: Data<State>) -> HttpResponse {
-    let (status, good) = match state.readiness.health() {
-        _ if state.readiness.is_draining() => ("draining", false),
-        Health::Healthy => ("healthy", true),
-        Health::Degraded => ("degraded", true),
-        Health::Unhealthy => ("unhealthy", false),
+/// Whether to send requests here, by what is known already: no hard dependency is out of order, and nobody stops us.
+async fn ready(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    let (status, word) = match state.health.status() {
+        _ if state.readiness.is_draining() => (Status::Unhealthy, "draining"),
+        status => (status, status.as_str()),
     };
-    let mut response = if good { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    if !good {
-        response.insert_header((header::RETRY_AFTER, RETRY_OUTAGE.as_secs()));
-    }
-    response.json(report(status, &state))
+    let version = state.health.version();
+    let plain = json!({ "status": word, "service": SERVICE, "version": version });
+    answer(&request, status, &plain, || standard(status, version, Map::new()))
 }
 
 /// That the process answers at all.
 async fn live(state: Data<State>) -> HttpResponse {
-    HttpResponse::Ok().json(report("alive", &state))
+    let version = state.health.version();
+    HttpResponse::Ok().json(json!({ "status": "alive", "service": SERVICE, "version": version }))
 }
 
-fn report(status: &'static str, state: &State) -> Report {
-    Report { status, service: SERVICE, version: state.version }
+/// Everything that is known, asked for anew if wanted.
+async fn detailed(request: HttpRequest, state: Data<State>, Query(options): Query<Options>) -> HttpResponse {
+    let report = if options.fresh { state.health.fresh().await } else { state.health.report() };
+    let told = match state.health.audience() {
+        Audience::Public => report,
+        Audience::Authenticated if is_known(&request).await => report,
+        Audience::Authenticated => report.without_findings(),
+    };
+    answer(&request, told.status, &told, || standard(told.status, told.version, measurements(&told)))
+}
+
+/// Whether the caller has a valid session. Whoever cannot be asked about is a stranger here, not a failure.
+async fn is_known(request: &HttpRequest) -> bool {
+    let caller = timeout(CALLER_PATIENCE, MaybeAuthenticated::extract(request)).await;
+    matches!(caller, Ok(Ok(MaybeAuthenticated(Some(_)))))
+}
+
+/// The answer in the form that the client prefers.
+fn answer(
+    request: &HttpRequest,
+    status: Status,
+    plain: &impl Serialize,
+    standard: impl FnOnce() -> Value,
+) -> HttpResponse {
+    let mut response = match status {
+        Status::Unhealthy => HttpResponse::ServiceUnavailable(),
+        Status::Degraded | Status::Healthy => HttpResponse::Ok(),
+    };
+    if status == Status::Unhealthy {
+        response.insert_header((header::RETRY_AFTER, RETRY_OUTAGE.as_secs()));
+    }
+    response.insert_header((header::VARY, "accept"));
+    let types = Accept::parse(request).map(|accept| accept.ranked()).unwrap_or_default();
+    if types.first().is_some_and(|preferred| preferred.essence_str() == HEALTH_JSON) {
+        response.content_type(HEALTH_JSON).json(standard())
+    } else {
+        response.json(plain)
+    }
+}
+
+/// As the draft has it.
+fn standard(status: Status, version: &str, checks: Map<String, Value>) -> Value {
+    let mut body = json!({ "status": grade(status), "serviceId": SERVICE, "releaseId": version });
+    if !checks.is_empty() {
+        body["checks"] = checks.into();
+    }
+    body
+}
+
+fn grade(status: Status) -> &'static str {
+    match status {
+        Status::Unhealthy => "fail",
+        Status::Degraded => "warn",
+        Status::Healthy => "pass",
+    }
+}
+
+fn measurements(report: &Report) -> Map<String, Value> {
+    let measurement = |check: &CheckReport| {
+        let mut measurement = json!({
+            "status": grade(check.status),
+            "observedValue": check.response_time_ms,
+            "observedUnit": "ms",
+            "time": check.checked_at,
+        });
+        if let Some(error) = check.findings.as_ref().and_then(|findings| findings.error) {
+            measurement["output"] = error.into();
+        }
+        json!([measurement])
+    };
+    report.checks.iter().map(|(name, check)| (format!("{name}:responseTime"), measurement(check))).collect()
 }

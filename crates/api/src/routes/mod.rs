@@ -11,8 +11,8 @@ mod sessions;
 use actix_web::web::ServiceConfig;
 use serde::Serialize;
 
-pub(crate) use metrics::mount as mount_metrics;
 pub use metrics::Scrape;
+pub(crate) use metrics::mount as mount_metrics;
 
 /// Mounts every route. Fixed segments come before those that stand for anything.
 pub(crate) fn mount(config: &mut ServiceConfig) {

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::ServiceConfig;
-use parlant_api::{Config, Health, Readiness, Scrape, State, serve};
+use parlant_api::{Config, Readiness, Scrape, State, serve};
 use parlant_auth_bridge::{AuthBridge, DatabaseSource};
 use parlant_conversations::{Conversations, Limits};
 use parlant_db_pool::Pool;
+use parlant_health::{Audience, Check, Database, Monitor};
 use parlant_metrics::Exporter;
 use parlant_test_support::{Sim, TestDatabase};
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio::task::AbortHandle;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -29,6 +31,9 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) metrics: Option<Scrape>,
+    pub(crate) checks: Vec<Arc<dyn Check>>,
+    pub(crate) checks_database: bool,
+    pub(crate) audience: Audience,
     pub(crate) more: fn(&mut ServiceConfig),
 }
 
@@ -45,6 +50,9 @@ impl Options {
             limits: Limits::default(),
             cors_origins: Vec::new(),
             metrics: Some(scrape(None)),
+            checks: Vec::new(),
+            checks_database: false,
+            audience: Audience::Public,
             more: |_| {},
         }
     }
@@ -54,14 +62,21 @@ impl Options {
         (self.pool)(&mut config);
         let pool = Pool::new(&config).unwrap();
         let source = Arc::new(DatabaseSource::new(pool.clone()));
-        let readiness = Readiness::new();
-        readiness.set(Health::Healthy);
+        let mut checks = self.checks.clone();
+        if self.checks_database {
+            checks.push(Arc::new(Database::new(config, pool.clone(), exporter().clone())));
+        }
+        let health = parlant_health::Config {
+            interval: Duration::from_secs(1),
+            details: self.audience,
+            ..parlant_health::Config::default()
+        };
         let state = State {
             auth: AuthBridge::new(&self.auth, source).unwrap(),
             conversations: Conversations::new(pool.clone(), self.limits),
-            readiness,
+            health: Monitor::new(health, "1.2.3", exporter().clone(), checks),
+            readiness: Readiness::new(),
             metrics: self.metrics.clone(),
-            version: "1.2.3",
         };
         (state, pool)
     }
@@ -73,6 +88,7 @@ pub(crate) struct Server {
     pub(crate) readiness: Readiness,
     pub(crate) handle: ServerHandle,
     pub(crate) pool: Pool,
+    watch: AbortHandle,
     client: reqwest::Client,
 }
 
@@ -97,6 +113,7 @@ impl Server {
         log_once();
         let (state, pool) = options.state();
         let readiness = state.readiness.clone();
+        let watch = tokio::spawn(state.health.clone().run()).abort_handle();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = Config {
@@ -114,6 +131,7 @@ impl Server {
             readiness,
             handle,
             pool,
+            watch,
             client: reqwest::Client::builder()
                 // There need be no certificates where the tests run.
                 .tls_certs_only([])
@@ -142,6 +160,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         // The handle sends when it is called; nobody waits.
         drop(self.handle.stop(false));
+        self.watch.abort();
     }
 }
 

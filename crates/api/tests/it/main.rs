@@ -4,6 +4,7 @@
 mod bad_input;
 mod cors;
 mod drain;
+mod health;
 mod house;
 mod metrics;
 mod numbers;

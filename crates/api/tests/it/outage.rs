@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parlant_api::probe_database;
 use parlant_test_support::{ChaosProxy, database};
 use serde_json::{Value, json};
 
@@ -40,9 +39,8 @@ async fn an_outage_is_503_and_over_within_two_seconds() {
     let mut options = Options::at(database.url_through(proxy.address()));
     // Half of the callers are asked about anew each time: an outage must not sign them out.
     options.auth.cache_ttl = Duration::from_millis(50);
+    options.checks_database = true;
     let server = Arc::new(Server::with(options));
-    let probe = parlant_db_pool::Config::new(database.url_through(proxy.address()));
-    let probe = tokio::spawn(probe_database(probe, server.readiness.clone()));
 
     let ada = server.caller(&people.ada_token);
     let agent = json!({"workspace_id": people.workspace, "name": "Guide"});
@@ -90,7 +88,6 @@ async fn an_outage_is_503_and_over_within_two_seconds() {
     assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
     tokio::time::sleep(Duration::from_secs(2)).await;
     stop.store(true, Ordering::Relaxed);
-    probe.abort();
 
     let mut statuses = BTreeSet::new();
     let mut last_failure = down;

@@ -454,21 +454,3 @@ async fn messages_are_posted_once_and_read_by_offset() {
     let writer = server.caller(&people.writer_token);
     writer.get(&path).await.refused(404, "SESSION_NOT_FOUND");
 }
-
-#[tokio::test]
-async fn health_is_told_by_what_was_found_last() {
-    use parlant_api::Health;
-    let (server, _) = house().await;
-    for (health, status, code) in
-        [(Health::Healthy, "healthy", 200), (Health::Degraded, "degraded", 200), (Health::Unhealthy, "unhealthy", 503)]
-    {
-        server.readiness.set(health);
-        for path in ["/health", "/readyz"] {
-            let told = server.get(path).await;
-            let report = json!({"status": status, "service": "parlant-server", "version": "1.2.3"});
-            assert_eq!(told.expect(code), report);
-            assert_eq!(told.header("retry-after"), if code == 503 { "2" } else { "" });
-        }
-        server.get("/livez").await.expect(200);
-    }
-}
