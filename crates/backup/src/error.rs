@@ -50,6 +50,17 @@ pub enum Error {
     /// Somebody else is at it.
     #[error("locked by {0}")]
     Locked(String),
+    /// A backup is not what it should be.
+    #[error("{name} is damaged: {damage}")]
+    Damaged {
+        /// The backup.
+        name: String,
+        /// What is wrong with it.
+        damage: crate::Damage,
+    },
+    /// Nothing may be deleted now.
+    #[error(transparent)]
+    Clock(#[from] crate::ClockJump),
     /// Not the manifest of a backup that this program knows.
     #[error("the manifest of {name} cannot be used: {reason}")]
     Manifest {
@@ -58,9 +69,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// Somebody ended the program.
-    #[error("interrupted")]
-    Interrupted,
+    /// Somebody, or a time limit, ended it.
+    #[error("interrupted by {0}")]
+    Interrupted(String),
 }
 
 impl Error {

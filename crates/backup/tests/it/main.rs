@@ -1,0 +1,4 @@
+//! Makes backups of real databases.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed assumption is a failed test")]
+
+mod make;
