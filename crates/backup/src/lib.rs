@@ -1,31 +1,45 @@
 //! Backups that are verified by restoring them.
 
 mod config;
+mod damage;
 mod dump;
 mod error;
+mod evidence;
 mod files;
 mod fingerprint;
+mod list;
+mod load;
 mod lock;
 mod manifest;
 mod name;
 mod progress;
+mod read;
+mod restore;
 mod retention;
 mod run;
+mod scratch;
 mod source;
 mod store;
 mod textfile;
 mod tools;
 mod upload;
+mod verify;
 
 pub use config::{Config, S3, VARIABLES};
+pub use damage::Damage;
 pub use error::Error;
+pub use evidence::{Evidence, Level, Witnesses};
 pub use fingerprint::{Difference, Fingerprints, Scope, TableFingerprint, differences, fingerprints};
+pub use list::{Listed, Pruned, State, find, list, prune};
 pub use lock::Lock;
 pub use manifest::{Archive, Database, Manifest, Options, Versions};
 pub use name::{Name, NotAName};
 pub use progress::{Progress, Reporter};
+pub use restore::{Existing, RestoreRequest, Restored, restore};
 pub use retention::{Candidate, ClockJump, Decision, Reason, Rules, Standing, decide};
 pub use run::{Made, Request, make};
+pub use scratch::Server;
 pub use store::{Bucket, Store, StoredFile, Upload};
 pub use textfile::{Numbers, write_textfile};
 pub use tools::Tool;
+pub use verify::{trial_server, verify};
