@@ -12,7 +12,7 @@ RUN cargo build --release --locked --bin parlant-backup
 
 FROM postgres:${PG_MAJOR}-bookworm
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates tini \
+    && apt-get install --yes --no-install-recommends age ca-certificates tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin parlant-backup
 COPY --from=build /source/target/release/parlant-backup /usr/local/bin/

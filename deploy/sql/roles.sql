@@ -1,8 +1,9 @@
--- The two roles of the bridge, with the least that each needs.
+-- The three roles of the bridge, with the least that each needs.
 --
 --   parlant_migrator   owns the bridge's tables and makes new ones; used by `parlant-migrate` alone
 --   parlant_app        what the server runs as: reads, adds and changes rows of the bridge's tables, and
 --                      reads those columns of Sim's tables that decide who somebody is and what they may do
+--   parlant_backup     what `parlant-backup run` dumps as: reads everything in the database, changes nothing
 --
 -- Run it in the bridge's database, as a superuser, or on a managed server as its administrator if that role also
 -- owns Sim's tables:
@@ -17,6 +18,7 @@
 --
 --   \password parlant_migrator
 --   \password parlant_app
+--   \password parlant_backup
 --
 -- Only if `parlant-migrate plan` shall make its scratch database on this server:
 --
@@ -27,7 +29,7 @@ do $$
 declare
   name text;
 begin
-  foreach name in array array['parlant_migrator', 'parlant_app'] loop
+  foreach name in array array['parlant_migrator', 'parlant_app', 'parlant_backup'] loop
     if not exists (select from pg_catalog.pg_roles where rolname = name) then
       begin
         execute format('create role %I login', name);
@@ -88,7 +90,18 @@ begin
     end loop;
     revoke create on schema public from public;
   end if;
-  execute format('grant connect on database %I to parlant_migrator, parlant_app', current_database());
+  execute format('grant connect on database %I to parlant_migrator, parlant_app, parlant_backup', current_database());
+end
+$$;
+
+-- A dump reads every table, also those that others make later. Only who has this right with its admin option can pass it on.
+do $$
+begin
+  if not pg_catalog.pg_has_role('parlant_backup', 'pg_read_all_data', 'MEMBER') then
+    grant pg_read_all_data to parlant_backup;
+  end if;
+exception when insufficient_privilege then
+  raise warning 'parlant_backup cannot read everything yet: have a superuser run "grant pg_read_all_data to parlant_backup"';
 end
 $$;
 

@@ -59,6 +59,28 @@ async fn the_server_s_role_can_do_its_work_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn the_backup_s_role_reads_everything_and_changes_nothing() {
+    let database = database().await;
+    let client = database.superuser().await;
+    client.batch_execute("create table public.later (x int); set role parlant_backup").await.unwrap();
+    let tables = column(
+        &client,
+        "select format('%I.%I', schemaname, tablename) from pg_tables
+         where schemaname not in ('pg_catalog', 'information_schema')",
+    )
+    .await;
+    assert!(tables.len() > 8, "{tables:?}");
+    for table in tables {
+        client
+            .batch_execute(&format!("begin; lock table {table} in access share mode; select from {table}; commit"))
+            .await
+            .unwrap();
+        assert_eq!(refused(&client, &format!("delete from {table}")).await, "42501", "{table}");
+    }
+    assert_eq!(refused(&client, "create table public.mine (x int)").await, "42501");
+}
+
+#[tokio::test]
 async fn the_server_s_role_has_time_limits_of_its_own() {
     let database = database().await;
     let client = database.superuser().await;
