@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
+mod canary;
 mod cli;
 mod dev;
 mod house;
+mod log;
 mod program;
 mod reference;
 mod serve;

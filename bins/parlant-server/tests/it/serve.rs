@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::program::{Running, program};
 
-fn serve(url: &str, more: &[(&str, &str)]) -> (Running, TempDir) {
+pub(crate) fn serve(url: &str, more: &[(&str, &str)]) -> (Running, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut environment = vec![("DATABASE_URL", url), ("HOST", "127.0.0.1"), ("PORT", "0"), ("WORKERS", "2")];
     environment.extend_from_slice(more);
@@ -18,11 +18,11 @@ fn serve(url: &str, more: &[(&str, &str)]) -> (Running, TempDir) {
     (Running::start(command, directory.path()), directory)
 }
 
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
 }
 
-async fn healthy(address: &str) {
+pub(crate) async fn healthy(address: &str) {
     let deadline = std::time::Instant::now() + crate::program::PATIENCE;
     while client().get(format!("{address}/health")).send().await.unwrap().status() != StatusCode::OK {
         assert!(std::time::Instant::now() < deadline);
@@ -49,7 +49,7 @@ async fn converse(address: &str, token: &str, workspace: &str) {
     assert_eq!(status, StatusCode::CREATED, "{message}");
 }
 
-async fn user(database: &TestDatabase) -> (String, String) {
+pub(crate) async fn user(database: &TestDatabase) -> (String, String) {
     let sim = database.sim().await;
     let ada = sim.user("Ada").await;
     (sim.session(&ada).await, sim.workspace(&ada).await)
