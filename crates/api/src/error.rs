@@ -11,6 +11,7 @@ use parlant_auth_bridge::{Cause, Permission, Reason};
 use serde_json::{Value, json};
 
 use crate::FieldErrors;
+use crate::metrics::CLIENT_CLOSED_REQUEST;
 
 /// When a client that met an outage should try again. Recovery is noticed within two seconds.
 pub(crate) const RETRY_OUTAGE: Duration = Duration::from_secs(2);
@@ -63,6 +64,9 @@ pub enum ApiError {
     /// Body, query, path or header do not say what they must.
     #[error("invalid request: {0}")]
     InvalidRequest(FieldErrors),
+    /// The client went away before its body was complete. Nobody reads the answer.
+    #[error("the client went away")]
+    ClientGone,
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     RequestTimeout,
@@ -143,6 +147,10 @@ impl ApiError {
     pub(crate) fn class(&self) -> Class {
         match self {
             Self::InvalidRequest(_) => INVALID_REQUEST,
+            Self::ClientGone => {
+                let status = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST);
+                class(status, "CLIENT_GONE", "The client went away")
+            }
             Self::RequestTimeout => {
                 class(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The request's body did not arrive in time")
             }

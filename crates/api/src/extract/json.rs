@@ -91,7 +91,8 @@ async fn read(mut payload: Payload) -> Result<Bytes, ApiError> {
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| match error {
             PayloadError::Overflow => ApiError::PayloadTooLarge,
-            _ => ApiError::field(BODY, "ended before it was complete"),
+            PayloadError::Incomplete(_) => ApiError::ClientGone,
+            _ => ApiError::field(BODY, "is not encoded as the headers say"),
         })?;
         if body.len() + chunk.len() > BODY_LIMIT {
             return Err(ApiError::PayloadTooLarge);
@@ -153,9 +154,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_ends_too_early_is_told() {
-        let chunks = [Ok(Bytes::from_static(b"{")), Err(PayloadError::Incomplete(None))];
-        let read = read_json(stream::iter(chunks)).await;
-        assert!(matches!(read, Err(ApiError::InvalidRequest(_))), "{read:?}");
+    async fn a_body_that_breaks_off_is_told_from_a_wrong_one() {
+        let read = async |error| read_json(stream::iter([Ok(Bytes::from_static(b"{")), Err(error)])).await;
+        let gone = read(PayloadError::Incomplete(None)).await;
+        assert!(matches!(gone, Err(ApiError::ClientGone)), "{gone:?}");
+        let wrong = read(PayloadError::EncodingCorrupted).await;
+        assert!(matches!(wrong, Err(ApiError::InvalidRequest(_))), "{wrong:?}");
     }
 }

@@ -309,6 +309,14 @@ async fn a_client_that_hangs_up_leaves_its_line() {
         assert!((requests("GET", path, "499") - 1.0).abs() < 0.1);
         assert_eq!(logged(id).len(), 1);
     }
+
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head =
+        "POST /api/v1/auth/validate HTTP/1.1\r\nhost: x\r\nx-request-id: gone-3\r\ncontent-type: application/json";
+    let half = format!("{head}\r\ncontent-length: 9\r\n\r\n{{");
+    stream.write_all(half.as_bytes()).await.unwrap();
+    drop(stream);
+    assert_eq!(completed("gone-3").await["status_code"], 499);
 }
 
 #[tokio::test]
