@@ -7,6 +7,7 @@ mod cli;
 mod dev;
 mod house;
 mod log;
+mod metrics;
 mod program;
 mod reference;
 mod serve;
