@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use parlant_test_support::{ChaosProxy, database};
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
-use crate::program::{Running, output, text};
+use crate::program::{PATIENCE, Running, output, text};
 use crate::serve::{client, healthy, serve};
 
 fn lines(text: &str) -> Vec<Value> {
@@ -55,8 +58,10 @@ async fn each_request_has_one_line_in_the_file_through_rotations_by_rename_and_s
         for rotation in 0..5 {
             fs::rename(&path, path.with_extension(rotation.to_string())).unwrap();
             server.signal(Signal::HUP);
+            let deadline = Instant::now() + PATIENCE;
             while !path.exists() {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                assert!(Instant::now() < deadline, "no new file");
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
     };
@@ -81,31 +86,32 @@ async fn sighup_reads_the_level_again_and_a_wrong_one_changes_nothing() {
     let (mut server, directory) = serve(&database.url(), &[("LOG_LEVEL_FILE", "level")]);
     let write = |name: &str, text: &str| fs::write(Path::new(directory.path()).join(name), text).unwrap();
     let address = server.address().await;
-    let refused = async |server: &Running| {
+    let refused = async |server: &mut Running| {
         let before = count(&server.log(), "Request refused");
-        let answer = client().get(format!("{address}/api/v1/auth/me")).send().await.unwrap();
+        let id = format!("asked-{}", server.log().len());
+        let answer =
+            client().get(format!("{address}/api/v1/auth/me")).header("x-request-id", &id).send().await.unwrap();
         assert_eq!(answer.status(), 401);
-        // Lines come in order.
-        healthy(&address).await;
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let completed = |line: &str| line.contains(&id) && line.contains("Request completed");
+        server.wait_for(|log| log.lines().any(completed).then_some(())).await;
         count(&server.log(), "Request refused") - before
     };
-    assert_eq!(refused(&server).await, 0);
+    assert_eq!(refused(&mut server).await, 0);
 
     write(".env", "LOG_LEVEL=DEBUG\n");
     hang_up(&mut server, "Reloaded").await;
-    assert_eq!(refused(&server).await, 1, "DEBUG from .env");
+    assert_eq!(refused(&mut server).await, 1, "DEBUG from .env");
 
     write("level", "INFO\n");
     hang_up(&mut server, "Reloaded").await;
-    assert_eq!(refused(&server).await, 0, "INFO from the file, which comes first");
+    assert_eq!(refused(&mut server).await, 0, "INFO from the file, which comes first");
 
     write("level", "debug,parlant_api=debug");
     hang_up(&mut server, "Reloaded").await;
     write("level", "a=b=c");
     hang_up(&mut server, "Not reloaded: the level of the log stays as it was").await;
     assert!(server.log().contains("LOG_LEVEL_FILE: must be "), "{}", server.log());
-    assert_eq!(refused(&server).await, 1, "still DEBUG");
+    assert_eq!(refused(&mut server).await, 1, "still DEBUG");
 }
 
 #[tokio::test]
@@ -122,6 +128,24 @@ async fn sighup_does_not_end_a_server_that_still_waits_for_its_database() {
     server.signal(Signal::TERM);
     server.signal(Signal::HUP);
     assert_eq!(server.ended().await, Some(0), "nor one that stops");
+}
+
+#[tokio::test]
+async fn a_request_that_the_end_of_the_grace_cuts_off_leaves_its_line() {
+    let database = database().await;
+    let (mut server, _directory) = serve(&database.url(), &[("SHUTDOWN_GRACE", "1s")]);
+    let address = server.address().await;
+    let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+    let half = "POST /api/v1/auth/validate HTTP/1.1\r\nhost: x\r\nx-request-id: stuck\r\n\
+        content-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    stream.write_all(half.as_bytes()).await.unwrap();
+    healthy(&address).await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await, Some(0));
+    let lines = lines(&server.log());
+    let of_request: Vec<_> = lines.iter().filter(|line| line["request_id"] == "stuck").collect();
+    assert_eq!(of_request.len(), 1, "{of_request:?}");
+    assert_eq!((&of_request[0]["message"], &of_request[0]["status_code"]), (&"Request completed".into(), &499.into()));
 }
 
 #[test]
