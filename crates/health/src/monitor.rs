@@ -47,10 +47,11 @@ impl Monitor {
         overall(self.0.slots.iter().map(|slot| (slot.status(), slot.check.critical())))
     }
 
-    /// What is known. Nothing is asked.
+    /// What is known. Nobody is asked; only the process's own numbers are taken anew, once a second at most.
     #[must_use]
     pub fn report(&self) -> Report {
         let inner = &*self.0;
+        inner.numbers.refresh(FRESH);
         let checks = inner.slots.iter().map(|slot| (&*slot.check, slot.record()));
         Report::new(inner.version, checks, inner.numbers.figures())
     }
@@ -60,7 +61,6 @@ impl Monitor {
     /// change. Needs [`run`](Self::run).
     pub async fn fresh(&self) -> Report {
         join_all(self.0.slots.iter().map(Slot::fresh)).await;
-        self.0.numbers.refresh(FRESH);
         self.report()
     }
 
