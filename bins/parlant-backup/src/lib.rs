@@ -5,6 +5,7 @@
 
 mod alert;
 mod cli;
+mod examine;
 mod make;
 mod progress;
 mod render;
@@ -41,6 +42,7 @@ impl From<&anyhow::Error> for Exit {
     fn from(error: &anyhow::Error) -> Self {
         match error.downcast_ref::<Error>() {
             Some(Error::Locked(_)) => Self::Locked,
+            Some(Error::Damaged { .. } | Error::Manifest { .. }) => Self::Doubtful,
             _ if error.is::<Problems>() => Self::Configuration,
             _ => Self::Failed,
         }
@@ -74,7 +76,9 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     let telemetry = parlant_telemetry::Config::from_settings(&mut settings);
     let config = Config::from_settings(&mut settings);
     let mut database = match cli.command {
-        Command::Run(_) => parlant_db_pool::Config::from_settings(&mut settings),
+        Command::Run(_) | Command::Restore(_) => parlant_db_pool::Config::from_settings(&mut settings),
+        // The others ask no database.
+        Command::List(_) | Command::Verify(_) | Command::Prune(_) => parlant_db_pool::Config::new(""),
     };
     // Another run names this one by it.
     "parlant-backup".clone_into(&mut database.application_name);
@@ -86,7 +90,11 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     runtime.block_on(async {
         let _bar = Bar::start(&context.progress);
         match &cli.command {
-            Command::Run(arguments) => make::run(&context, arguments).await,
+            Command::Run(arguments) => Box::pin(make::run(&context, arguments)).await,
+            Command::List(arguments) => examine::list(&context, arguments).await,
+            Command::Verify(arguments) => examine::verify(&context, arguments).await,
+            Command::Restore(arguments) => Box::pin(examine::restore(&context, arguments)).await,
+            Command::Prune(arguments) => examine::prune(&context, arguments).await,
         }
     })
 }

@@ -37,7 +37,7 @@ pub(crate) struct Outcome {
 }
 
 pub(crate) async fn run(context: &Context<'_>, arguments: &RunArguments) -> anyhow::Result<Exit> {
-    let outcome = back_up(context, arguments).await;
+    let outcome = Box::pin(back_up(context, arguments)).await;
     match &outcome {
         Ok(outcome) => {
             context.print(outcome, render::outcome)?;
@@ -140,17 +140,15 @@ async fn try_out(
     interrupted: Interruption,
 ) -> Result<Evidence, Error> {
     let store = Store::Dir(context.config.dir.clone());
-    let work = async {
-        let server = server.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        let version = env!("PARLANT_VERSION");
-        let verified = verify(&context.config, &store, name, Some(&server), version, &context.progress).await;
-        server.stop().await;
-        verified
+    let server = tokio::select! {
+        server = server => server.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?,
+        reason = interrupted.clone() => return Err(Error::Interrupted(reason)),
     };
-    tokio::select! {
-        verified = work => verified,
-        reason = interrupted => Err(Error::Interrupted(reason)),
-    }
+    let version = env!("PARLANT_VERSION");
+    let (config, progress) = (&context.config, &context.progress);
+    let verified = verify(config, &store, name, Some(&server), version, progress, interrupted).await;
+    server.stop().await;
+    verified
 }
 
 /// The directory, and the bucket if there is one.

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use parlant_backup_core::{Level, Restored, State};
+
+use crate::examine::{Place, Pruning, Verdict};
 use crate::make::Outcome;
 
 /// What a run came to.
@@ -28,6 +31,75 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     }
     for warning in &outcome.warnings {
         let _ = writeln!(text, "WARNING: {warning}");
+    }
+    text
+}
+
+/// What there is.
+pub(crate) fn list(places: &[Place]) -> String {
+    let mut text = String::new();
+    for place in places {
+        let _ = writeln!(text, "{}", place.place);
+        for entry in &place.backups {
+            let backup = &entry.listed;
+            let state = match &backup.state {
+                State::Verified { verified_at } => format!("verified {}", verified_at.format("%Y-%m-%d %H:%M")),
+                State::Unverified => "unverified".to_owned(),
+                State::Damaged { reason } => format!("DAMAGED: {reason}"),
+                State::Incomplete { reason } => format!("INCOMPLETE: {reason}"),
+            };
+            let _ = writeln!(text, "  {}  {:>12}  {state}", backup.name, size(backup.size_bytes));
+        }
+        if place.backups.is_empty() {
+            let _ = writeln!(text, "  no backups");
+        }
+    }
+    text
+}
+
+/// What a verification found.
+pub(crate) fn verdict(verdict: &Verdict) -> String {
+    let Verdict { name, place, level, tables, rows, duration_seconds } = verdict;
+    match level {
+        Level::Read => {
+            format!("{name} in {place}: every byte can be read ({duration_seconds:.1} s); nothing was restored")
+        }
+        Level::Restore => {
+            format!(
+                "{name} in {place}: restored, {rows} rows in {tables} tables are as in the manifest ({duration_seconds:.1} s)"
+            )
+        }
+    }
+}
+
+/// What was restored, and how to take it back.
+pub(crate) fn restored(restored: &Restored) -> String {
+    let Restored { name, created_at, database, kept, undo, tables, rows, duration_seconds } = restored;
+    let mut text = format!(
+        "{name} of {created_at} is restored as {database}: {rows} rows in {tables} tables are as in the manifest ({duration_seconds:.1} s)\n"
+    );
+    if let Some(kept) = kept {
+        let _ = writeln!(text, "The former database is kept as {kept}. To take the swap back:");
+        for statement in undo {
+            let _ = writeln!(text, "  {statement}");
+        }
+    }
+    text
+}
+
+/// What goes and what stays.
+pub(crate) fn pruning(places: &[Pruning]) -> String {
+    let mut text = String::new();
+    for place in places {
+        let _ = writeln!(text, "{}", place.place);
+        let verb = if place.dry_run { "would delete" } else { "deleted" };
+        for name in &place.deleted {
+            let _ = writeln!(text, "  {verb} {name}");
+        }
+        for kept in &place.kept {
+            let _ = writeln!(text, "  kept {}: {:?}", kept.name, kept.reason);
+        }
+        let _ = writeln!(text, "  {} {verb}", size(place.freed_bytes));
     }
     text
 }

@@ -34,6 +34,7 @@ static TABLES: Query = Query {
 select format('%I.%I', n.nspname, c.relname) as name,
   string_agg(
     case
+      when a.attname is null then null
       when a.atttypid = any ('{bool,bytea,int2,int4,int8,oid,uuid,date,timestamp,timestamptz}'::regtype[]::oid[])
         then format('t.%I', a.attname)
       else format('t.%I::text collate \"C\"', a.attname)

@@ -15,7 +15,7 @@ use tokio_postgres::types::Type;
 use crate::load::Load;
 use crate::progress::Reporter;
 use crate::scratch::{Locale, Scratch, Server, identifier, scratch_name};
-use crate::verify::manifest;
+use crate::verify::{manifest, unless};
 use crate::{Config, Error, Name, Store, Tool};
 
 /// How often connections are ended that come back before the name has changed.
@@ -87,6 +87,7 @@ pub async fn restore(
     name: Name,
     request: &RestoreRequest,
     progress: &Reporter,
+    interrupted: impl Future<Output = String>,
 ) -> Result<Restored, Error> {
     let started = Instant::now();
     progress.step("Checking", 0);
@@ -126,7 +127,7 @@ pub async fn restore(
         jobs: request.jobs.or_else(|| available_parallelism().ok().map(usize::from)).unwrap_or(1),
         progress,
     };
-    if let Err(error) = fill(&scratch, &load, old.is_some().then_some(&request.database)).await {
+    if let Err(error) = unless(interrupted, fill(&scratch, &load, old.is_some().then_some(&request.database))).await {
         // What cannot be dropped now is dropped by the next run.
         if let Err(left) = scratch.discard().await {
             tracing::warn!("A scratch database stays: {left}");

@@ -10,6 +10,9 @@ const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(10);
 /// A pause before the newest backups that is this many times the usual one is not believed.
 const JUMP_FACTOR: i32 = 4;
 
+/// A shorter pause is never one.
+const SHORT_PAUSE: TimeDelta = TimeDelta::days(2);
+
 /// How much a backup is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
@@ -100,7 +103,8 @@ pub enum ClockJump {
 ///
 /// # Errors
 /// [`ClockJump`] when ages mean nothing: a backup is more than ten minutes in the future, or there is a pause before
-/// the newest backups that is longer than [`Rules::keep_for`] and than four times the usual (median) pause.
+/// the newest backups that is longer than two days, than [`Rules::keep_for`], and than four times the usual (median)
+/// pause.
 pub fn decide(backups: &[Candidate], rules: &Rules, now: DateTime<Utc>) -> Result<Vec<Decision>, ClockJump> {
     let mut newest_first: Vec<usize> = (0..backups.len()).collect();
     newest_first.sort_by_key(|&index| (std::cmp::Reverse(backups[index].time), index));
@@ -157,7 +161,7 @@ fn find_jump(
     pauses.sort_unstable();
     // One pause alone is not usual.
     let usual = if pauses.len() < 2 { TimeDelta::zero() } else { pauses[(pauses.len() - 1) / 2] };
-    let limit = keep_for.max(usual * JUMP_FACTOR);
+    let limit = keep_for.max(usual * JUMP_FACTOR).max(SHORT_PAUSE);
     let later = std::iter::once(now).chain(times.iter().copied());
     for (to, from) in later.zip(times.iter().copied()).take(min_count) {
         if to - from > limit {

@@ -41,13 +41,14 @@ pub async fn verify(
     server: Option<&Server>,
     program_version: &str,
     progress: &Reporter,
+    interrupted: impl Future<Output = String>,
 ) -> Result<Evidence, Error> {
     let (manifest, bytes) = manifest(store, name).await?;
     let (begun, clock) = (Utc::now(), Instant::now());
     let level = if server.is_some() { Level::Restore } else { Level::Read };
     let mut evidence = Evidence::new(&manifest, &bytes, level, begun);
     program_version.clone_into(&mut evidence.versions.program);
-    let examined = examine(config, store, &manifest, server, &mut evidence, progress).await;
+    let examined = examine(config, store, &manifest, server, &mut evidence, progress, interrupted).await;
     evidence.duration_seconds = clock.elapsed().as_secs_f64();
     match examined {
         Ok(()) => {
@@ -77,6 +78,7 @@ async fn examine(
     server: Option<&Server>,
     evidence: &mut Evidence,
     progress: &Reporter,
+    interrupted: impl Future<Output = String>,
 ) -> Result<(), Error> {
     // A private server's own programs know exactly what it knows.
     let bin_dir = server.and_then(Server::bin_dir).or(config.bin_dir.as_deref());
@@ -87,7 +89,7 @@ async fn examine(
     let load = Load { store, manifest, identity, tool: &tool, without: &WITHOUT, jobs, progress };
     let Some(server) = server else {
         progress.step("Reading", manifest.archive.plain_size_bytes);
-        return load.read().await;
+        return unless(interrupted, load.read()).await;
     };
     evidence.versions.server_major = Some(server.major());
     evidence.versions.private = server.is_private();
@@ -101,12 +103,23 @@ async fn examine(
         progress.step("Comparing", 0);
         scratch.compare(manifest).await
     };
-    let compared = compared.await;
+    let compared = unless(interrupted, compared).await;
     scratch.discard().await?;
     compared?;
     evidence.tables = manifest.tables.len();
     evidence.rows = manifest.tables.values().map(|table| table.rows).sum();
     Ok(())
+}
+
+/// Does the work, or gives it up when somebody wants that.
+pub(crate) async fn unless<T>(
+    interrupted: impl Future<Output = String>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::select! {
+        done = work => done,
+        reason = interrupted => Err(Error::Interrupted(reason)),
+    }
 }
 
 /// Reads the manifest of a backup, also as the bytes that it is.

@@ -1,0 +1,142 @@
+//! `list`, `verify`, `restore` and `prune`: what becomes of backups that are there.
+
+use chrono::{DateTime, Utc};
+use parlant_backup_core::{
+    Existing, Level, Listed, Lock, Name, Reason, RestoreRequest, Store, find, list as list_store, prune as prune_store,
+    restore as restore_backup, trial_server, verify as verify_backup,
+};
+use serde::Serialize;
+
+use crate::cli::{PlaceArguments, PruneArguments, RestoreArguments, VerifyArguments};
+use crate::signals::interruption;
+use crate::{Context, Exit, render};
+
+/// The backups of one place.
+#[derive(Debug, Serialize)]
+pub(crate) struct Place {
+    pub(crate) place: String,
+    pub(crate) backups: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Entry {
+    #[serde(flatten)]
+    pub(crate) listed: Listed,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// What a verification found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) name: Name,
+    pub(crate) place: String,
+    pub(crate) level: Level,
+    pub(crate) tables: usize,
+    pub(crate) rows: u64,
+    pub(crate) duration_seconds: f64,
+}
+
+/// What goes and what stays in one place.
+#[derive(Debug, Serialize)]
+pub(crate) struct Pruning {
+    pub(crate) place: String,
+    pub(crate) dry_run: bool,
+    pub(crate) deleted: Vec<Name>,
+    pub(crate) freed_bytes: u64,
+    pub(crate) kept: Vec<Kept>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Kept {
+    pub(crate) name: Name,
+    pub(crate) reason: Reason,
+}
+
+pub(crate) async fn list(context: &Context<'_>, arguments: &PlaceArguments) -> anyhow::Result<Exit> {
+    let mut places = Vec::new();
+    for store in stores(context, arguments)? {
+        let backups = list_store(&store).await?.into_iter();
+        let entry = |listed: Listed| Entry { created_at: listed.name.time(), listed };
+        places.push(Place { place: store.to_string(), backups: backups.map(entry).collect() });
+    }
+    context.print(&places, |places| render::list(places))?;
+    Ok(Exit::Good)
+}
+
+pub(crate) async fn verify(context: &Context<'_>, arguments: &VerifyArguments) -> anyhow::Result<Exit> {
+    let interrupted = interruption(None)?;
+    let (store, name) = find(&context.config, arguments.s3, &arguments.backup, false).await?;
+    let server = if arguments.read_only { None } else { Some(trial_server(&context.config).await?) };
+    let (config, progress, version) = (&context.config, &context.progress, env!("PARLANT_VERSION"));
+    let verified = verify_backup(config, &store, name, server.as_ref(), version, progress, interrupted).await;
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    let evidence = verified?;
+    let verdict = Verdict {
+        name,
+        place: store.to_string(),
+        level: evidence.level,
+        tables: evidence.tables,
+        rows: evidence.rows,
+        duration_seconds: evidence.duration_seconds,
+    };
+    context.print(&verdict, render::verdict)?;
+    Ok(Exit::Good)
+}
+
+pub(crate) async fn restore(context: &Context<'_>, arguments: &RestoreArguments) -> anyhow::Result<Exit> {
+    let existing = match (arguments.swap, &arguments.replace) {
+        (true, _) => Existing::Swap,
+        (false, Some(name)) if *name == arguments.database => Existing::Replace,
+        (false, Some(_)) => anyhow::bail!("--replace must repeat the name of the database, {}", arguments.database),
+        (false, None) => Existing::Refuse,
+    };
+    let interrupted = interruption(None)?;
+    let (store, name) = find(&context.config, arguments.s3, &arguments.backup, true).await?;
+    let request = RestoreRequest {
+        database: arguments.database.clone(),
+        existing,
+        force: arguments.force,
+        no_owner: arguments.no_owner,
+        no_privileges: arguments.no_privileges,
+        jobs: arguments.jobs.map(usize::from),
+    };
+    let (config, progress) = (&context.config, &context.progress);
+    let restored = restore_backup(config, &context.database, &store, name, &request, progress, interrupted).await?;
+    context.print(&restored, render::restored)?;
+    Ok(Exit::Good)
+}
+
+pub(crate) async fn prune(context: &Context<'_>, arguments: &PruneArguments) -> anyhow::Result<Exit> {
+    let _lock = Lock::take(&context.config.dir)?;
+    let mut places = Vec::new();
+    for store in stores(context, &arguments.place)? {
+        let pruned = prune_store(&store, &context.config.retention, Utc::now(), arguments.dry_run).await?;
+        let gone = || pruned.iter().filter(|one| one.kept.is_none());
+        places.push(Pruning {
+            place: store.to_string(),
+            dry_run: arguments.dry_run,
+            deleted: gone().map(|one| one.name).collect(),
+            freed_bytes: gone().map(|one| one.size_bytes).sum(),
+            kept: pruned.iter().filter_map(|one| Some(Kept { name: one.name, reason: one.kept? })).collect(),
+        });
+    }
+    context.print(&places, |places| render::pruning(places))?;
+    Ok(Exit::Good)
+}
+
+/// The directory, and the bucket if there is one; or only the one that is asked for.
+fn stores(context: &Context<'_>, only: &PlaceArguments) -> anyhow::Result<Vec<Store>> {
+    let config = &context.config;
+    let mut stores = Vec::new();
+    if !only.s3 {
+        stores.push(Store::Dir(config.dir.clone()));
+    }
+    match &config.s3 {
+        Some(s3) if !only.local => stores.push(Store::bucket(s3)?),
+        None if only.s3 => anyhow::bail!("there is no bucket: set S3_BUCKET"),
+        _ => {}
+    }
+    Ok(stores)
+}
