@@ -8,6 +8,7 @@ use parlant_api::{Readiness, Scrape, State};
 use parlant_auth_bridge::{DatabaseSource, Source};
 use parlant_conversations::{Conversations, Reaper, UsageSampler};
 use parlant_db_pool::{self as db_pool, Pool};
+use parlant_health::Monitor;
 use parlant_metrics::Exporter;
 use parlant_settings::Settings;
 use tokio::runtime::Runtime;
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use crate::configuration::Configuration;
 use crate::configuration::auth::Sessions;
 use crate::directory::SimDirectory;
-use crate::health::{self, Watched};
+use crate::health;
 use crate::reload::Hangups;
 
 /// How long a start waits for a database that cannot be reached, before it leaves the waiting to its supervisor.
@@ -88,12 +89,14 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
         }
     };
     let auth = auth.bridge(source)?;
-    let written = telemetry.file.into_iter().chain([backup_dir]).collect();
-    let watched = Watched { database, pool: pool.clone(), auth: auth.clone(), sim_api, written };
+    let written = telemetry.file.into_iter().chain([backup_dir]);
+    let checks = health::checks(&database, &pool, &auth, &exporter, sim_api, written);
+    let health = Monitor::new(health, env!("CARGO_PKG_VERSION"), exporter, checks);
+    health::watch(&health, &mut background).await;
     let state = State {
         auth,
         conversations: Conversations::new(pool.clone(), limits),
-        health: health::watch(health, exporter, watched, &mut background).await,
+        health,
         readiness: readiness.clone(),
         metrics,
     };

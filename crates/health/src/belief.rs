@@ -1,27 +1,11 @@
 //! What is believed after several looks: one look that differs may be an accident, two are not.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
-
-use crate::Status;
-
-/// A look, as the report tells it.
-#[derive(Debug, Clone)]
-pub(crate) struct Record {
-    pub(crate) status: Status,
-    pub(crate) response_time: Duration,
-    /// None before the first look.
-    pub(crate) checked_at: Option<DateTime<Utc>>,
-    pub(crate) details: Value,
-    pub(crate) error: Option<&'static str>,
-}
+use crate::{CheckReport, Status};
 
 /// The last look that counts.
 #[derive(Debug)]
 pub(crate) struct Belief {
-    pub(crate) record: Record,
+    pub(crate) report: CheckReport,
     /// What the look after it found instead.
     doubt: Option<Status>,
 }
@@ -38,38 +22,49 @@ pub(crate) enum Observed {
 }
 
 impl Belief {
-    /// Nothing is known yet: what nobody has seen working is not relied on.
-    pub(crate) fn new() -> Self {
-        let record = Record {
-            status: Status::Unhealthy,
-            response_time: Duration::ZERO,
-            checked_at: None,
-            details: json!({}),
-            error: Some("has not been checked yet"),
-        };
-        Self { record, doubt: None }
+    /// That nothing is known yet.
+    pub(crate) fn new(report: CheckReport) -> Self {
+        Self { report, doubt: None }
     }
 
     /// Takes a look into account. The first counts, and so does the second of two that agree.
-    pub(crate) fn observe(&mut self, look: Record) -> Observed {
-        let before = self.record.checked_at.map(|_| self.record.status);
+    pub(crate) fn observe(&mut self, look: CheckReport) -> Observed {
+        let before = self.report.checked_at.map(|_| self.report.status);
         let seen = Some(look.status);
         if before.is_some() && before != seen && self.doubt != seen {
             self.doubt = seen;
             return Observed::Doubtful;
         }
         self.doubt = None;
-        self.record = look;
+        self.report = look;
         if before == seen { Observed::Same } else { Observed::Changed(before) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn look(status: Status) -> Record {
-        Record { status, checked_at: Some(Utc::now()), error: None, ..Belief::new().record }
+    use chrono::Utc;
+
+    use super::*;
+    use crate::Outcome;
+
+    fn nothing() -> Belief {
+        Belief::new(CheckReport::unknown(true))
+    }
+
+    fn look(status: Status) -> CheckReport {
+        let outcome = match status {
+            Status::Healthy => Outcome::healthy(),
+            Status::Degraded => Outcome::degraded("limps"),
+            Status::Unhealthy => Outcome::unhealthy("broken"),
+        };
+        CheckReport::new(&outcome, true, Duration::ZERO, Utc::now())
+    }
+
+    fn error(belief: &Belief) -> Option<&'static str> {
+        belief.report.findings.as_ref().unwrap().error
     }
 
     #[test]
@@ -87,12 +82,12 @@ mod tests {
             (&[U, H, H], &[U, U, H]),
             (&[U, H, U, H, H, U, U], &[U, U, U, U, H, H, U]),
         ] {
-            let mut belief = Belief::new();
+            let mut belief = nothing();
             let believed: Vec<_> = looks
                 .iter()
                 .map(|status| {
                     belief.observe(look(*status));
-                    belief.record.status
+                    belief.report.status
                 })
                 .collect();
             assert_eq!(believed, expected, "{looks:?}");
@@ -101,14 +96,14 @@ mod tests {
 
     #[test]
     fn what_is_told_belongs_to_the_status() {
-        let mut belief = Belief::new();
-        assert_eq!(belief.record.status, Status::Unhealthy);
+        let mut belief = nothing();
+        assert_eq!(belief.report.status, Status::Unhealthy);
         assert_eq!(belief.observe(look(Status::Healthy)), Observed::Changed(None));
-        let failed = || Record { error: Some("broken"), ..look(Status::Unhealthy) };
+        let failed = || look(Status::Unhealthy);
         assert_eq!(belief.observe(failed()), Observed::Doubtful);
-        assert_eq!(belief.record.error, None);
+        assert_eq!(error(&belief), None);
         assert_eq!(belief.observe(failed()), Observed::Changed(Some(Status::Healthy)));
-        assert_eq!(belief.record.error, Some("broken"));
+        assert_eq!(error(&belief), Some("broken"));
         assert_eq!(belief.observe(failed()), Observed::Same);
     }
 }

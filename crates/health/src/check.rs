@@ -40,7 +40,9 @@ pub trait Check: Send + Sync + 'static {
     }
 
     /// How long a look may take. It is dropped after that, and counts as unhealthy.
-    fn timeout(&self) -> Duration;
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(5)
+    }
 
     /// Looks. It is never called while an earlier look has not ended.
     fn run(&self) -> Running<'_>;

@@ -15,8 +15,8 @@
 //! The whole is unhealthy when a critical check is, else degraded when any check is not healthy.
 //!
 //! A status changes when two results in a row say so, and at once when it is the first. Nobody has to wait an interval
-//! for the second: a result that contradicts what is believed is checked after half a second, and as often is a critical check that
-//! is unhealthy.
+//! for the second: a result that contradicts what is believed is checked half a second later, and as often is what is
+//! critical and unhealthy.
 //!
 //! # To extend
 //! Whatever else a service depends on is a [`Check`] that it hands to its monitor, in any crate:

@@ -16,7 +16,8 @@ pub const CHECK_DURATION: &str = "parlant_health_check_duration_seconds";
 pub const CHECK_TIMESTAMP: &str = "parlant_health_check_timestamp_seconds";
 /// Gauge: 1 when the last ping of the database was answered.
 pub const DATABASE_UP: &str = "parlant_database_up";
-/// Gauge by `mountpoint`: the part of a file system that is used, as `df` counts it; NaN once it is no longer looked at.
+/// Gauge by `mountpoint`: the part of a file system that is used, as `df` counts it; NaN once it is no longer
+/// looked at.
 pub const DISK_USED: &str = "parlant_disk_used_ratio";
 /// Gauge: the part of the limit that this process has in RAM.
 pub const MEMORY_USED: &str = "parlant_memory_used_ratio";
@@ -51,27 +52,8 @@ impl CheckMetrics {
     }
 }
 
-pub(crate) fn database_up() -> Gauge {
-    describe_gauge!(DATABASE_UP, "Whether the last ping of the database was answered.");
-    gauge!(DATABASE_UP)
-}
-
-pub(crate) fn disk_used(mountpoint: String) -> Gauge {
-    describe_gauge!(DISK_USED, "The part of a file system that is used, as df counts it.");
-    gauge!(DISK_USED, "mountpoint" => mountpoint)
-}
-
-pub(crate) fn memory_used() -> Gauge {
-    describe_gauge!(MEMORY_USED, "The part of the memory limit that the process has in RAM.");
-    gauge!(MEMORY_USED)
-}
-
-pub(crate) fn memory_limit() -> Gauge {
-    describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "The container's memory limit, or the memory of the host.");
-    gauge!(MEMORY_LIMIT)
-}
-
-pub(crate) fn migrations_pending() -> Gauge {
-    describe_gauge!(MIGRATIONS_PENDING, "Migrations that wait to be applied.");
-    gauge!(MIGRATIONS_PENDING)
+/// A series that is alone in its family.
+pub(crate) fn single(name: &'static str, help: &'static str) -> Gauge {
+    describe_gauge!(name, help);
+    gauge!(name)
 }

@@ -44,7 +44,8 @@ impl Monitor {
     /// The whole in one word.
     #[must_use]
     pub fn status(&self) -> Status {
-        overall(self.0.slots.iter().map(|slot| (slot.status(), slot.check.critical())))
+        let reports = self.0.slots.iter().map(Slot::report);
+        overall(reports.map(|report| (report.status, report.critical)))
     }
 
     /// What is known. Nobody is asked; only the process's own numbers are taken anew, once a second at most.
@@ -52,7 +53,7 @@ impl Monitor {
     pub fn report(&self) -> Report {
         let inner = &*self.0;
         inner.numbers.refresh(FRESH);
-        let checks = inner.slots.iter().map(|slot| (&*slot.check, slot.record()));
+        let checks = inner.slots.iter().map(|slot| (slot.check.name(), slot.report())).collect();
         Report::new(inner.version, checks, inner.numbers.figures())
     }
 

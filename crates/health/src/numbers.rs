@@ -11,7 +11,7 @@ use crate::window::Window;
 
 // Names of the rooms beside and above this one, which it may not import (docs/reference/metrics.md).
 const ACTIVE_SESSIONS: &str = "parlant_active_sessions";
-const AGENTS: &str = "parlant_agents";
+pub(crate) const AGENTS: &str = "parlant_agents";
 const REQUESTS: &str = "parlant_http_requests_total";
 const DURATION_SUM: &str = "parlant_http_request_duration_seconds_sum";
 const DURATION_COUNT: &str = "parlant_http_request_duration_seconds_count";
@@ -71,12 +71,8 @@ impl Numbers {
     }
 }
 
-/// How many agents there are, as was counted last.
-pub(crate) fn agents(snapshot: &Snapshot) -> Option<u64> {
-    count(snapshot, AGENTS)
-}
-
-fn count(snapshot: &Snapshot, name: &str) -> Option<u64> {
+/// The number under a name, if anybody has counted.
+pub(crate) fn count(snapshot: &Snapshot, name: &str) -> Option<u64> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     snapshot.sum(name, &[]).map(|count| count as u64)
 }
@@ -92,7 +88,7 @@ fn figures(minute: &mut Window<Totals>, now: Instant, snapshot: &Snapshot) -> Fi
     let average = (totals.duration_sum - before.duration_sum) / answers;
     Figures {
         active_sessions: count(snapshot, ACTIVE_SESSIONS),
-        total_agents: agents(snapshot),
+        total_agents: count(snapshot, AGENTS),
         requests_per_minute: round((totals.requests - before.requests) / minutes),
         average_response_time_ms: (answers > 0.0).then(|| round(average * 1e3)),
     }

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::belief::Record;
 use crate::numbers::{Figures, round};
-use crate::{Check, Status};
+use crate::{Outcome, Status};
 
 /// What monitoring knows us as.
 pub const SERVICE: &str = "parlant-server";
@@ -23,7 +23,6 @@ pub struct Report {
     /// The version that runs.
     pub version: &'static str,
     /// When this was put together.
-    #[serde(serialize_with = "time")]
     pub timestamp: DateTime<Utc>,
     /// By the check's name.
     pub checks: BTreeMap<&'static str, CheckReport>,
@@ -43,7 +42,6 @@ pub struct CheckReport {
     /// Whether the service is of no use without it.
     pub critical: bool,
     /// When it was looked at; none before the first time.
-    #[serde(serialize_with = "optional_time")]
     pub checked_at: Option<DateTime<Utc>>,
     /// What not everybody need know.
     #[serde(flatten)]
@@ -60,20 +58,14 @@ pub struct Findings {
 }
 
 impl Report {
-    pub(crate) fn new<'a>(
-        version: &'static str,
-        checks: impl Iterator<Item = (&'a dyn Check, Record)>,
-        metrics: Figures,
-    ) -> Self {
-        let checks: BTreeMap<_, _> =
-            checks.map(|(check, record)| (check.name(), CheckReport::new(check, record))).collect();
+    pub(crate) fn new(version: &'static str, checks: BTreeMap<&'static str, CheckReport>, metrics: Figures) -> Self {
         let status = overall(checks.values().map(|check| (check.status, check.critical)));
         Self {
             status,
             overall_status: status,
             service: SERVICE,
             version,
-            timestamp: Utc::now(),
+            timestamp: Utc::now().trunc_subsecs(6),
             dependencies: dependencies(&checks),
             checks,
             metrics,
@@ -89,13 +81,19 @@ impl Report {
 }
 
 impl CheckReport {
-    fn new(check: &dyn Check, record: Record) -> Self {
+    /// Before the first look: what nobody has seen working is not relied on.
+    pub(crate) fn unknown(critical: bool) -> Self {
+        let outcome = Outcome::unhealthy("has not been checked yet");
+        Self { checked_at: None, ..Self::new(&outcome, critical, Duration::ZERO, DateTime::default()) }
+    }
+
+    pub(crate) fn new(outcome: &Outcome, critical: bool, took: Duration, checked_at: DateTime<Utc>) -> Self {
         Self {
-            status: record.status,
-            response_time_ms: round(record.response_time.as_secs_f64() * 1e3),
-            critical: check.critical(),
-            checked_at: record.checked_at,
-            findings: Some(Findings { details: record.details, error: record.error }),
+            status: outcome.status,
+            response_time_ms: round(took.as_secs_f64() * 1e3),
+            critical,
+            checked_at: Some(checked_at.trunc_subsecs(6)),
+            findings: Some(Findings { details: outcome.details.clone(), error: outcome.error }),
         }
     }
 
@@ -129,19 +127,6 @@ fn dependencies(checks: &BTreeMap<&'static str, CheckReport>) -> Map<String, Val
         Some((name.to_owned(), dependency))
     })
     .collect()
-}
-
-/// RFC 3339 to the microsecond.
-fn time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
-}
-
-#[expect(clippy::ref_option, reason = "what serde calls it with")]
-fn optional_time<S: Serializer>(optional: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match optional {
-        Some(known) => time(known, serializer),
-        None => serializer.serialize_none(),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One check, run for ever.
 
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -9,9 +9,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::belief::{Belief, Observed, Record};
+use crate::belief::{Belief, Observed};
 use crate::metrics::CheckMetrics;
-use crate::{Check, Outcome, Status};
+use crate::{Check, CheckReport, Outcome, Status};
 
 /// How soon a look is repeated that contradicts what is believed, or that found a critical check unhealthy: an outage
 /// and its end are known within seconds, however rarely all is checked.
@@ -34,7 +34,7 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) fn new(check: Arc<dyn Check>) -> Self {
         Self {
-            belief: Mutex::new(Belief::new()),
+            belief: Mutex::new(Belief::new(CheckReport::unknown(check.critical()))),
             ended: watch::Sender::default(),
             wanted: Notify::new(),
             metrics: CheckMetrics::register(check.name()),
@@ -43,13 +43,12 @@ impl Slot {
     }
 
     /// The last look that counts.
-    pub(crate) fn record(&self) -> Record {
-        self.belief.lock().unwrap_or_else(PoisonError::into_inner).record.clone()
+    pub(crate) fn report(&self) -> CheckReport {
+        self.belief().report.clone()
     }
 
-    /// How it is.
-    pub(crate) fn status(&self) -> Status {
-        self.belief.lock().unwrap_or_else(PoisonError::into_inner).record.status
+    fn belief(&self) -> MutexGuard<'_, Belief> {
+        self.belief.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks every `interval`, and whenever somebody wants a fresh look.
@@ -100,15 +99,12 @@ impl Slot {
         let outcome = self.run(last).await;
         let (took, at) = (started.elapsed(), Utc::now());
         let seen = outcome.status;
-        let look = Record {
-            status: seen,
-            response_time: took,
-            checked_at: Some(at),
-            details: outcome.details,
-            error: outcome.error,
+        let (observed, believed) = {
+            let mut belief = self.belief();
+            let look = CheckReport::new(&outcome, self.check.critical(), took, at);
+            (belief.observe(look), belief.report.status)
         };
-        let observed = self.belief.lock().unwrap_or_else(PoisonError::into_inner).observe(look);
-        self.metrics.looked(self.status(), took, at);
+        self.metrics.looked(believed, took, at);
         if let Observed::Changed(before) = observed
             && (before.is_some() || seen != Status::Healthy)
         {

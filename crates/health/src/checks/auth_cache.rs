@@ -43,10 +43,6 @@ impl Check for AuthCache {
         "auth_cache"
     }
 
-    fn timeout(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
     fn run(&self) -> Running<'_> {
         Box::pin(async { self.look() })
     }

@@ -8,8 +8,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::check::Running;
-use crate::metrics::database_up;
-use crate::numbers::agents;
+use crate::metrics::{DATABASE_UP, single};
+use crate::numbers::{AGENTS, count};
 use crate::{Check, Outcome};
 
 /// A ping that takes longer is slow.
@@ -31,7 +31,8 @@ impl Database {
     /// A check of the database behind `pool`, which is reached by `config`. Install the metrics recorder first.
     #[must_use]
     pub fn new(config: db_pool::Config, pool: Pool, exporter: Exporter) -> Self {
-        Self { config, connection: Mutex::default(), pool, exporter, up: database_up() }
+        let up = single(DATABASE_UP, "Whether the last ping of the database was answered.");
+        Self { config, connection: Mutex::default(), pool, exporter, up }
     }
 
     /// Asks over the kept connection, or a new one. Nothing is kept when that fails or takes too long.
@@ -57,7 +58,7 @@ impl Database {
             Err(elapsed) => Outcome::unhealthy("the database does not answer").because(elapsed),
         };
         outcome.with_details(json!({
-            "agent_count": agents(&self.exporter.snapshot()),
+            "agent_count": count(&self.exporter.snapshot(), AGENTS),
             "pool_stats": { "active": pool.active, "idle": pool.idle, "max": pool.max, "waiting": pool.waiting },
         }))
     }

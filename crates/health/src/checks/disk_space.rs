@@ -3,16 +3,14 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use metrics::Gauge;
-use psutil::disk::disk_usage;
+use metrics::{describe_gauge, gauge};
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::check::Running;
-use crate::metrics::disk_used;
+use crate::metrics::DISK_USED;
 use crate::numbers::round;
 use crate::{Check, Outcome};
 
@@ -22,8 +20,8 @@ pub struct DiskSpace(Arc<Mutex<Places>>);
 struct Places {
     /// What is written to.
     paths: Vec<PathBuf>,
-    /// Those that were there at the last look, by mount point.
-    gauges: Vec<(PathBuf, Gauge)>,
+    /// Where those were mounted that the last look found.
+    seen: Vec<PathBuf>,
 }
 
 /// How full a file system is, from 0 to 1.
@@ -42,8 +40,9 @@ impl DiskSpace {
     /// recorder first. Nothing is looked at yet, since that may hang.
     #[must_use]
     pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        describe_gauge!(DISK_USED, "The part of a file system that is used, as df counts it.");
         let paths = [PathBuf::from("/")].into_iter().chain(paths).collect();
-        Self(Arc::new(Mutex::new(Places { paths, gauges: Vec::new() })))
+        Self(Arc::new(Mutex::new(Places { paths, seen: Vec::new() })))
     }
 
     async fn look(&self) -> Outcome {
@@ -64,10 +63,6 @@ impl Check for DiskSpace {
         "disk_space"
     }
 
-    fn timeout(&self) -> Duration {
-        Duration::from_secs(2)
-    }
-
     fn run(&self) -> Running<'_> {
         Box::pin(self.look())
     }
@@ -76,17 +71,12 @@ impl Check for DiskSpace {
 impl Places {
     fn look(&mut self) -> Vec<Usage> {
         let usages = usages(&self.paths);
-        for (mount_point, gauge) in &self.gauges {
-            if !usages.iter().any(|usage| usage.mount_point == *mount_point) {
-                gauge.set(f64::NAN);
-            }
+        let now: Vec<_> = usages.iter().map(|usage| usage.mount_point.clone()).collect();
+        let gone = self.seen.iter().filter(|before| !now.contains(before)).map(|gone| (gone, f64::NAN));
+        for (mount_point, used) in usages.iter().map(|usage| (&usage.mount_point, usage.bytes)).chain(gone) {
+            gauge!(DISK_USED, "mountpoint" => mount_point.display().to_string()).set(used);
         }
-        let gauges = usages.iter().map(|usage| {
-            let gauge = disk_used(usage.mount_point.display().to_string());
-            gauge.set(usage.bytes);
-            (usage.mount_point.clone(), gauge)
-        });
-        self.gauges = gauges.collect();
+        self.seen = now;
         usages
     }
 }
@@ -114,19 +104,22 @@ fn mount_point(path: &Path) -> io::Result<(u64, PathBuf)> {
     Ok((device, mount_point.to_owned()))
 }
 
-/// None of what is full by design: a file system that nobody can write to, or that stores nothing.
+/// None of what is full by design: an image, or what stores nothing. Being read-only is not enough, since a service may
+/// see everything so (`ProtectSystem=strict`) that fills up all the same.
 fn usage(mount_point: PathBuf) -> Option<Usage> {
-    let space = disk_usage(&mount_point).ok()?;
-    // psutil knows nothing of inodes.
-    let more = statvfs(&mount_point).ok()?;
-    if more.f_flag.contains(StatVfsMountFlags::RDONLY) || space.total() == 0 {
+    let found = statvfs(&mount_point).ok()?;
+    let is_image = found.f_flag.contains(StatVfsMountFlags::RDONLY) && found.f_bfree == 0;
+    if is_image || found.f_blocks == 0 {
         return None;
     }
-    let used = more.f_files.saturating_sub(more.f_ffree) as f64;
+    let ratio = |all: u64, free: u64, available: u64| {
+        let used = all.saturating_sub(free) as f64;
+        used / (used + available as f64)
+    };
     Some(Usage {
-        bytes: f64::from(space.percent()) / 100.0,
-        inodes: (more.f_files > 0).then(|| used / (used + more.f_favail as f64)),
-        free_bytes: space.free(),
+        bytes: ratio(found.f_blocks, found.f_bfree, found.f_bavail),
+        inodes: (found.f_files > 0).then(|| ratio(found.f_files, found.f_ffree, found.f_favail)),
+        free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
         mount_point,
     })
 }

@@ -1,5 +1,4 @@
 use std::path::Path;
-use std::time::Duration;
 
 use metrics::Gauge;
 use parlant_metrics::Process;
@@ -7,8 +6,9 @@ use serde_json::json;
 
 use crate::cgroup::memory_limit;
 use crate::check::Running;
+use crate::metrics::{MEMORY_LIMIT, MEMORY_USED, single};
 use crate::numbers::round;
-use crate::{Check, Outcome, metrics as names};
+use crate::{Check, Outcome};
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
@@ -23,7 +23,10 @@ impl Memory {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it registers metrics, which a default should not")]
     pub fn new() -> Self {
-        Self { used: names::memory_used(), limit: names::memory_limit() }
+        Self {
+            used: single(MEMORY_USED, "The part of the memory limit that the process has in RAM."),
+            limit: single(MEMORY_LIMIT, "The container's memory limit, or the memory of the host."),
+        }
     }
 
     fn look(&self) -> Outcome {
@@ -48,10 +51,6 @@ impl Memory {
 impl Check for Memory {
     fn name(&self) -> &'static str {
         "memory"
-    }
-
-    fn timeout(&self) -> Duration {
-        Duration::from_secs(1)
     }
 
     fn run(&self) -> Running<'_> {

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::check::Running;
-use crate::metrics::migrations_pending;
+use crate::metrics::{MIGRATIONS_PENDING, single};
 use crate::{Check, Outcome};
 
 /// For how long a schema that is up to date is believed to be so. It takes a person to change that.
@@ -30,7 +30,8 @@ impl Migrations {
     /// must not be in the way of the ping or of requests. Install the metrics recorder first.
     #[must_use]
     pub fn new(config: db_pool::Config) -> Self {
-        Self { config, up_to_date: Mutex::default(), pending: migrations_pending() }
+        let pending = single(MIGRATIONS_PENDING, "Migrations that wait to be applied.");
+        Self { config, up_to_date: Mutex::default(), pending }
     }
 
     async fn look(&self) -> Outcome {
@@ -61,10 +62,6 @@ impl Migrations {
 impl Check for Migrations {
     fn name(&self) -> &'static str {
         "migrations"
-    }
-
-    fn timeout(&self) -> Duration {
-        Duration::from_secs(5)
     }
 
     fn run(&self) -> Running<'_> {

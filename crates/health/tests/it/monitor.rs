@@ -199,7 +199,7 @@ async fn the_report_has_its_shape_and_strangers_see_no_findings() {
     for time in [&told["timestamp"], &check["checked_at"]] {
         let time = time.as_str().unwrap();
         chrono::DateTime::parse_from_rfc3339(time).unwrap();
-        assert_eq!((time.len(), time.ends_with('Z')), ("2026-01-01T00:00:00.000000Z".len(), true), "{time}");
+        assert!(time.len() <= "2026-01-01T00:00:00.000000Z".len() && time.ends_with('Z'), "{time}");
     }
     assert_eq!(names(&told["dependencies"]), "database");
     assert_eq!(names(&told["dependencies"]["database"]), "connection_pool response_time_ms status");
