@@ -16,6 +16,8 @@ use crate::{Context, Exit, render};
 pub(crate) struct Place {
     pub(crate) place: String,
     pub(crate) backups: Vec<Entry>,
+    /// Why nobody knows.
+    pub(crate) error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,12 +57,16 @@ pub(crate) struct Kept {
 pub(crate) async fn list(context: &Context<'_>, arguments: &PlaceArguments) -> anyhow::Result<Exit> {
     let mut places = Vec::new();
     for store in stores(context, arguments)? {
-        let backups = list_store(&store).await?.into_iter();
+        let (backups, error) = match list_store(&store).await {
+            Ok(backups) => (backups, None),
+            // One place that is out of reach does not hide the other.
+            Err(error) => (Vec::new(), Some(format!("{:#}", anyhow::Error::from(error)))),
+        };
         let entry = |listed: Listed| Entry { created_at: listed.name.time(), listed };
-        places.push(Place { place: store.to_string(), backups: backups.map(entry).collect() });
+        places.push(Place { place: store.to_string(), backups: backups.into_iter().map(entry).collect(), error });
     }
     context.print(&places, |places| render::list(places))?;
-    Ok(Exit::Good)
+    Ok(if places.iter().any(|place| place.error.is_some()) { Exit::Failed } else { Exit::Good })
 }
 
 pub(crate) async fn verify(context: &Context<'_>, arguments: &VerifyArguments) -> anyhow::Result<Exit> {

@@ -50,8 +50,10 @@ pub(crate) fn list(places: &[Place]) -> String {
             };
             let _ = writeln!(text, "  {}  {:>12}  {state}", backup.name, size(backup.size_bytes));
         }
-        if place.backups.is_empty() {
-            let _ = writeln!(text, "  no backups");
+        match &place.error {
+            Some(error) => drop(writeln!(text, "  ERROR: {error}")),
+            None if place.backups.is_empty() => drop(writeln!(text, "  no backups")),
+            None => {}
         }
     }
     text
@@ -99,7 +101,7 @@ pub(crate) fn pruning(places: &[Pruning]) -> String {
         for kept in &place.kept {
             let _ = writeln!(text, "  kept {}: {:?}", kept.name, kept.reason);
         }
-        let _ = writeln!(text, "  {} {verb}", size(place.freed_bytes));
+        let _ = writeln!(text, "  {}: {}", if place.dry_run { "would free" } else { "freed" }, size(place.freed_bytes));
     }
     text
 }

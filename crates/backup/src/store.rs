@@ -401,13 +401,24 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// The cause in one line. Requests carry their credentials in headers, so no message has them.
 fn explain(error: &object_store::Error) -> String {
     let cause = match error {
-        object_store::Error::NotFound { .. } => "it is not there".to_owned(),
+        object_store::Error::NotFound { source, .. } => format!("it is not there: {source}"),
         object_store::Error::PermissionDenied { source, .. } => format!("the credentials do not allow it: {source}"),
         object_store::Error::Unauthenticated { source, .. } => format!("the credentials are refused: {source}"),
         object_store::Error::Generic { source, .. } => source.to_string(),
         other => other.to_string(),
     };
-    first_characters(&cause)
+    // A service answers in XML, of which two elements are for people.
+    match cause.split_once("<?xml") {
+        Some((before, xml)) => {
+            let element = |name: &str| {
+                let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+                rest.split_once("</").map(|(text, _)| text)
+            };
+            let said = [element("Code"), element("Message")].into_iter().flatten().collect::<Vec<_>>().join(": ");
+            first_characters(&format!("{before}{said}"))
+        }
+        None => first_characters(&cause),
+    }
 }
 
 fn first_characters(text: &str) -> String {
