@@ -72,7 +72,10 @@ async fn the_page_lists_what_a_scrape_shows() {
     let address = server.address().await;
     let counted = |page: &Snapshot| page.sum("parlant_agents", &[]).is_some();
     let text = scrape_until(&address, "sessions and agents are counted", counted).await;
-    assert_eq!(exported(&text), families(ours));
+    let (shown, told) = (exported(&text), families(ours));
+    let missing: Vec<_> = shown.iter().filter(|(name, family)| told.get(*name) != Some(*family)).collect();
+    let gone: Vec<_> = told.iter().filter(|(name, family)| shown.get(*name) != Some(*family)).collect();
+    assert!(missing.is_empty() && gone.is_empty(), "docs/reference/metrics.md lacks {missing:?} and has {gone:?}");
     // The numbers are true as well.
     let page = Snapshot::parse(&text);
     assert_eq!(page.sum("parlant_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), Some(1.0));
