@@ -13,7 +13,7 @@ use crate::{Context, Exit, render};
 
 /// The backups of one place.
 #[derive(Debug, Serialize)]
-pub(crate) struct Place {
+pub(crate) struct Inventory {
     pub(crate) place: String,
     pub(crate) backups: Vec<Entry>,
     /// Why nobody knows.
@@ -63,7 +63,7 @@ pub(crate) async fn list(context: &Context<'_>, arguments: &PlaceArguments) -> a
             Err(error) => (Vec::new(), Some(format!("{:#}", anyhow::Error::from(error)))),
         };
         let entry = |listed: Listed| Entry { created_at: listed.name.time(), listed };
-        places.push(Place { place: store.to_string(), backups: backups.into_iter().map(entry).collect(), error });
+        places.push(Inventory { place: store.to_string(), backups: backups.into_iter().map(entry).collect(), error });
     }
     context.print(&places, |places| render::list(places))?;
     Ok(if places.iter().any(|place| place.error.is_some()) { Exit::Failed } else { Exit::Good })

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use parlant_backup_core::{Level, Restored, State};
 
-use crate::examine::{Place, Pruning, Verdict};
+use crate::examine::{Inventory, Pruning, Verdict};
 use crate::make::Outcome;
 
 /// What a run came to.
@@ -36,7 +36,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
 }
 
 /// What there is.
-pub(crate) fn list(places: &[Place]) -> String {
+pub(crate) fn list(places: &[Inventory]) -> String {
     let mut text = String::new();
     for place in places {
         let _ = writeln!(text, "{}", place.place);
