@@ -1,10 +1,47 @@
 //! `parlant-ops` as a library: it parses the command line and calls what does the work. `main` only calls [`run`].
+//!
+//! Data goes to standard output, everything else to standard error. A command is a variant of `cli::Command` and a
+//! file with its name.
+
+mod alerts;
+mod cli;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::Parser as _;
+
+use cli::{AlertsCommand, Cli, Command};
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Good = 0,
+    Failed = 1,
+    /// `EX_USAGE` of sysexits.h.
+    Usage = 64,
+}
+
 /// Runs the program with these arguments, the first being its name, and says how it should exit.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let _ = arguments.into_iter().count();
-    ExitCode::SUCCESS
+    let exit = match Cli::try_parse_from(arguments) {
+        Ok(cli) => start(&cli.command).unwrap_or_else(|problem| complain(&problem)),
+        Err(answer) => {
+            let _ = answer.print();
+            if answer.use_stderr() { Exit::Usage } else { Exit::Good }
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn start(command: &Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Alerts(AlertsCommand::Render(arguments)) => alerts::render(arguments),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the person who started the program reads it there")]
+fn complain(problem: &anyhow::Error) -> Exit {
+    eprintln!("parlant-ops: {problem:#}");
+    Exit::Failed
 }

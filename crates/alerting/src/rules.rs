@@ -119,7 +119,9 @@ fn service() -> Vec<Rule> {
 }
 
 fn database() -> Vec<Rule> {
-    let connections = || Selector::new("parlant_database_connections").with("state", &["active"]);
+    // A server with two databases has two pools.
+    let most = |connections: Selector| connections.last().max_by(&["instance", "pool"]);
+    let active = Selector::new("parlant_database_connections").with("state", &["active"]);
     vec![
         Rule {
             name: "ParlantDatabaseDown",
@@ -134,11 +136,7 @@ fn database() -> Vec<Rule> {
             name: "ParlantDatabaseConnectionsHigh",
             severity: Warning,
             hold: 3 * MINUTE,
-            expression: connections()
-                .last()
-                .max_by(&["instance"])
-                .over(Selector::new("parlant_database_connections_max").last().max_by(&["instance"]))
-                .above(0.8),
+            expression: most(active).over(most(Selector::new("parlant_database_connections_max"))).above(0.8),
             unit: Unit::Ratio,
             summary: "High database connection usage",
             description: "{value} of the connections that the server may open are in use.",

@@ -2,4 +2,5 @@
 #![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
 mod rule_file;
+mod runbooks;
 mod slack;

@@ -1,15 +1,15 @@
 //! The rule file and its tests, judged by Prometheus' own tool, and the tests themselves: each part of each rule is
 //! broken in turn, and a test has to notice.
-#![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed assumption is a failed test")]
 
 mod mutants;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
 
 use parlant_alerting::{RUNBOOKS, Rule, rule_file, rules};
 
@@ -52,54 +52,80 @@ fn every_rule_has_tests_and_they_hold() {
 #[test]
 fn whatever_is_broken_in_a_rule_a_test_notices() {
     let scratch = tempfile::tempdir().unwrap();
-    let all = rules();
+    let (mut total, mut survivors) = (0, Vec::new());
+    for page in rules().iter().map(Rule::page).collect::<BTreeSet<_>>() {
+        let trials = trials(&page);
+        let (before, after) = (total, total + trials.len());
+        total = after;
+        // All of them are tried at once, each under a name of its own.
+        let mut rules = String::from("groups:\n  - name: mutants\n    rules:\n");
+        rules.extend(trials.iter().map(|trial| trial.rules.as_str()));
+        let file = scratch.path().join("parlant_alerts.yml");
+        fs::write(&file, rules).unwrap();
+        // What Prometheus refuses proves nothing.
+        hold(&promtool(&["check".as_ref(), "rules".as_ref(), "--lint=none".as_ref(), file.as_ref()]));
+        fs::create_dir_all(scratch.path().join("tests")).unwrap();
+        let file = scratch.path().join("tests/mutants.yml");
+        fs::write(&file, multiplied(&fs::read_to_string(tests(&page)).unwrap(), after - before)).unwrap();
+        let output = promtool(&["test".as_ref(), "rules".as_ref(), file.as_ref()]);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let is_noticed = |number: &usize| said.contains(&format!("_{number}, time: "));
+        assert!(!is_noticed(&0), "the unbroken rule is not what the tests expect: {said}");
+        let missed = trials.into_iter().enumerate().filter(|(number, _)| *number > 0 && !is_noticed(number));
+        survivors.extend(missed.map(|(_, trial)| trial.what));
+    }
+    assert!(survivors.is_empty(), "{} of {total} survive:\n{}", survivors.len(), survivors.join("\n"));
+    assert!(total > 500, "{total} are too few to mean anything");
+}
+
+/// A rule to try out.
+struct Trial {
+    what: String,
+    /// As in Prometheus' file, with the trial's number at the end of the name.
+    rules: String,
+}
+
+/// The rules of one page as they are, then with each possible damage.
+fn trials(page: &str) -> Vec<Trial> {
+    let same_page: Vec<_> = rules().into_iter().filter(|rule| rule.page() == page).collect();
     let mut trials = Vec::new();
-    for (index, rule) in all.iter().enumerate() {
+    let mut add = |what: String, rules: &[Rule], (right, wrong): (&str, &str)| {
+        let name = format!("- alert: {}", rules[0].name);
+        let file = rule_file(rules, RUNBOOKS);
+        let (_, rules) = file.split_once("    rules:\n").unwrap();
+        let rules = rules.replacen(right, wrong, 1).replace(&name, &format!("{name}_{}", trials.len()));
+        trials.push(Trial { what, rules });
+    };
+    add("unbroken".to_owned(), &same_page, ("", ""));
+    for (index, rule) in same_page.iter().enumerate() {
         for mutant in mutants(rule) {
-            let number = trials.len();
-            let folder = scratch.path().join(number.to_string());
-            fs::create_dir_all(folder.join("tests")).unwrap();
-            let mut same_name: Vec<Rule> = Vec::new();
-            for (other, candidate) in all.iter().enumerate() {
-                if other == index {
-                    same_name.push(mutant.rule.clone());
-                } else if candidate.name == rule.name {
-                    same_name.push(candidate.clone());
-                }
-            }
-            let (right, wrong) = &mutant.text;
-            let rules = rule_file(&same_name, RUNBOOKS).replacen(right.as_str(), wrong, 1);
-            fs::write(folder.join("parlant_alerts.yml"), rules).unwrap();
-            let page = rule.page();
-            let file = folder.join(format!("tests/{page}.yml"));
-            fs::copy(tests(&page), &file).unwrap();
-            trials.push((
-                format!("{} ({}): {}", rule.name, rule.severity, mutant.what),
-                folder.join("parlant_alerts.yml"),
-                file,
-            ));
+            let mut rules = same_page.clone();
+            rules[index] = mutant.rule;
+            let what = format!("{} ({}): {}", rule.name, rule.severity, mutant.what);
+            add(what, &rules, (&mutant.text.0, &mutant.text.1));
         }
     }
-    // A mutant that Prometheus refuses proves nothing.
-    let files: Vec<_> = trials.iter().map(|(_, rules, _)| rules.as_os_str()).collect();
-    hold(&promtool(&[&["check".as_ref(), "rules".as_ref(), "--lint=none".as_ref()], files.as_slice()].concat()));
+    trials
+}
 
-    let total = trials.len();
-    let waiting = Mutex::new(trials);
-    let survivors = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let Some((what, _, file)) = waiting.lock().unwrap().pop() else { return };
-                    if promtool(&["test".as_ref(), "rules".as_ref(), file.as_ref()]).status.success() {
-                        survivors.lock().unwrap().push(what);
-                    }
-                }
-            });
+/// The tests with each expectation held against each of so many rules.
+fn multiplied(tests: &str, trials: usize) -> String {
+    let mut multiplied = String::new();
+    let mut blocks = tests.split("    alert_rule_test:\n");
+    multiplied += blocks.next().unwrap();
+    for block in blocks {
+        multiplied += "    alert_rule_test:\n";
+        // The expectations end where the next test begins.
+        let (expectations, rest) = block.split_once("\n\n").unwrap_or((block, ""));
+        let expectations = format!("\n{}", expectations.trim_end());
+        for expectation in expectations.split("\n      - ").skip(1) {
+            let (head, tail) = expectation.split_once("alertname: ").unwrap();
+            let (name, tail) = tail.split_at(tail.find([',', '\n']).unwrap());
+            for number in 0..trials {
+                writeln!(multiplied, "      - {head}alertname: {name}_{number}{tail}").unwrap();
+            }
         }
-    });
-    let survivors = survivors.into_inner().unwrap();
-    assert!(survivors.is_empty(), "{} of {total} survive:\n{}", survivors.len(), survivors.join("\n"));
-    assert!(total > 300, "{total} are too few to mean anything");
+        multiplied += rest;
+    }
+    multiplied
 }

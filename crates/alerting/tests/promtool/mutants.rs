@@ -41,7 +41,9 @@ pub(crate) fn mutants(rule: &Rule) -> Vec<Mutant> {
         let right = right.rsplit('\n').next().unwrap().to_owned();
         for (operator, wrong) in [(" > ", " >= "), (" > ", " < "), (" > ", " != "), (" == ", " != "), (" == ", " >= ")]
         {
-            if right.contains(operator) {
+            // Nothing that is compared with 0 is ever negative; no rate over 6 hours is exactly 0.1 in floating point.
+            let same = right.ends_with("> 0") && wrong == " != " || right.ends_with("[6h])) > 0.1") && wrong == " >= ";
+            if right.contains(operator) && !same {
                 let text = (right.clone(), right.replacen(operator, wrong, 1));
                 found.push(Mutant { what: format!("{wrong} in {right}"), rule: rule.clone(), text });
             }
@@ -94,9 +96,17 @@ fn expressions(expression: &Expression) -> Vec<Expression> {
         }
         Compare(of, comparison, bound) => {
             let mut found = inside(of, &|of| Compare(of, *comparison, *bound));
+            // Of numbers that are never negative, the sum is above 0 exactly when the largest is.
+            found.retain(|mutant| {
+                let Compare(mutant, Comparison::Above, 0.0) = mutant else { return true };
+                !matches!((&**mutant, &**of), (Aggregate(a, by, x), Aggregate(b, same, y)) if a != b && by == same && x == y && is_rate(of))
+            });
             let other = if *comparison == Comparison::Above { Comparison::Equal } else { Comparison::Above };
             found.push(Compare(of.clone(), other, *bound));
-            let near = if *bound == 0.0 { [-0.001, 0.01] } else { [bound * 0.95, bound * 1.05] };
+            let near = match (*bound, &**of) {
+                (0.0, Last(_) | Aggregate(_, _, _)) => [-0.001, if is_rate(of) { 0.01 } else { 1.0 }],
+                _ => [bound * 0.95, bound * 1.05],
+            };
             found.extend(near.map(|bound| Compare(of.clone(), *comparison, bound)));
             found
         }
@@ -110,6 +120,14 @@ fn expressions(expression: &Expression) -> Vec<Expression> {
             found
         }
         Always => vec![Always.above(1.0)],
+    }
+}
+
+fn is_rate(expression: &Expression) -> bool {
+    match expression {
+        Expression::Rate(..) => true,
+        Expression::Aggregate(_, _, of) => is_rate(of),
+        _ => false,
     }
 }
 

@@ -1,0 +1,35 @@
+//! The real program.
+#![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
+
+mod alerts;
+
+use std::process::{Command, Output};
+
+/// Runs the program to its end, with nothing in its environment.
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_parlant-ops")).args(arguments).env_clear().output().unwrap()
+}
+
+#[test]
+fn help_and_version_are_data_and_bad_usage_is_64() {
+    for arguments in [&["--help"][..], &["--version"], &["alerts", "--help"], &["alerts", "render", "--help"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");
+    }
+    let version = String::from_utf8(run(&["--version"]).stdout).unwrap();
+    assert!(version.starts_with(concat!("parlant-ops ", env!("CARGO_PKG_VERSION"))), "{version}");
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
+    for arguments in [
+        &[][..],
+        &["alerts"],
+        &["restar"],
+        &["alerts", "render", "--check"],
+        &["alerts", "render", "--without", "ParlantTypo"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+}
