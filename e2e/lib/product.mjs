@@ -12,6 +12,9 @@ export const PARLANT_SERVER = process.env.PARLANT_SERVER
   ? path.resolve(process.env.PARLANT_SERVER)
   : fileURLToPath(new URL('../../target/release/parlant-server', import.meta.url));
 
+/** Built together with the server. */
+export const PARLANT_BACKUP = path.join(path.dirname(PARLANT_SERVER), 'parlant-backup');
+
 /** `parlant-server dev`: brings the private PostgreSQL that everything else here uses. */
 export async function dev(directory, env) {
   const dataDir = path.join(directory, 'dev');
@@ -41,11 +44,11 @@ export async function freePort() {
   return port;
 }
 
-/** `parlant-server serve` on a free port, once it answers. Another program may take the port first: then again. */
+/** `parlant-server serve` on `PORT` or a free one, once it answers. Another program may take the port first: then again. */
 export async function serve(directory, name, env) {
   const cwd = await mkdtemp(path.join(directory, 'serve-'));
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort();
+    const port = env.PORT ?? (await freePort());
     const child = new Child(name, PARLANT_SERVER, ['serve'], {
       cwd,
       env: { HOST: '127.0.0.1', PORT: String(port), ...env },
