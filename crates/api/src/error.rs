@@ -211,7 +211,12 @@ impl ApiError {
     /// The headers that the status calls for.
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
-            Self::Unavailable(_) => vec![(header::RETRY_AFTER, RETRY_OUTAGE.as_secs().into())],
+            Self::Unavailable(cause) => {
+                let told = cause.downcast_ref::<AuthUnknown>().and_then(|AuthUnknown(cause)| cause.retry_after());
+                // Sim may have said when; a part of a second is a whole one for a client.
+                let wait = told.map_or(RETRY_OUTAGE, |wait| wait + Duration::from_millis(999));
+                vec![(header::RETRY_AFTER, wait.as_secs().max(1).into())]
+            }
             Self::LimitExceeded { limit } => {
                 let wait = RETRY_LIMIT.as_secs();
                 vec![

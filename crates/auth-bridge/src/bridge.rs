@@ -3,17 +3,26 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 
-use crate::cache::{self, Cache, Key};
+use crate::breaker::Breaker;
+use crate::cache::{self, Cache, Key, Memory};
 use crate::credential::Form;
-use crate::metrics::Metrics;
+use crate::metrics::{By, Metrics};
+use crate::revalidate;
+use crate::revocation::Revocations;
 use crate::signature::Signer;
 use crate::{
-    Config, ConfigError, Credential, Identity, Reason, Refusal, SessionToken, Source, Statistics, Verdict, Verifier,
+    Answer, Cause, Config, ConfigError, Credential, Identity, Reason, Refusal, SessionToken, Source, Statistics,
+    Verdict, Verifier,
 };
+
+/// How long an answer is waited for by somebody who can be served without.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Judges credentials. Cheap to clone; all clones share one cache.
 #[derive(Clone)]
@@ -21,19 +30,27 @@ pub struct AuthBridge {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    source: Arc<dyn Source>,
+pub(crate) struct Inner {
+    pub(crate) source: Arc<dyn Source>,
     verifier: Option<Arc<dyn Verifier>>,
     signer: Option<Signer>,
-    cache: Cache,
-    metrics: Metrics,
+    pub(crate) cache: Cache,
+    pub(crate) breaker: Breaker,
+    stale_if_error: Duration,
+    pub(crate) metrics: Metrics,
 }
 
 impl AuthBridge {
     /// A bridge for session tokens. Install the metrics recorder first.
     ///
+    /// With a source that can be [rechecked](Source::recheck), a task of its own keeps the cache current until the last
+    /// clone is dropped.
+    ///
     /// # Errors
     /// When the secret cannot be Sim's.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime, when there is a task to start.
     pub fn new(config: &Config, source: Arc<dyn Source>) -> Result<Self, ConfigError> {
         Self::build(config, source, None)
     }
@@ -60,8 +77,15 @@ impl AuthBridge {
     ) -> Result<Self, ConfigError> {
         let signer = config.signer()?;
         let metrics = Metrics::register(source.label());
-        let cache = Cache::new(config);
-        Ok(Self { inner: Arc::new(Inner { source, verifier, signer, cache, metrics }) })
+        let interval = config.revalidate_interval;
+        let revalidates = config.caching && !interval.is_zero() && source.recheck().is_some();
+        let cache = Cache::new(config, revalidates);
+        let (breaker, stale_if_error) = (Breaker::default(), config.stale_if_error);
+        let inner = Arc::new(Inner { source, verifier, signer, cache, breaker, stale_if_error, metrics });
+        if revalidates {
+            tokio::spawn(revalidate::run(Arc::downgrade(&inner), interval));
+        }
+        Ok(Self { inner })
     }
 
     /// Who presents this credential. Forms that nobody here can check and forged signatures are refused without
@@ -70,6 +94,35 @@ impl AuthBridge {
         let verdict = Verdict::from(self.inner.judge(credential).await);
         self.inner.metrics.verdict(credential.form() == Ok(Form::Jwt), &verdict);
         verdict
+    }
+
+    /// Forgets the session with this id, for somebody who knows that it ended or changed. Whoever presents it next is
+    /// judged by the source, which should know by then; an answer that is under way is not believed.
+    pub fn revoke(&self, session_id: &str) {
+        self.forget(session_id, |identity| identity.session.id == session_id);
+    }
+
+    /// Forgets all sessions of the user with this id. As [`revoke`](Self::revoke).
+    pub fn revoke_user(&self, user_id: &str) {
+        self.forget(user_id, |identity| identity.user.id == user_id);
+    }
+
+    fn forget(&self, id: &str, is_meant: impl Fn(&Identity) -> bool) {
+        let forgotten = self.inner.cache.revoke(id, is_meant);
+        (0..forgotten).for_each(|_| self.inner.metrics.revoked(By::Caller));
+    }
+
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.inner.cache.revocations
+    }
+
+    /// How long a session is believed after the source vouched for it.
+    pub(crate) fn believed(&self) -> Duration {
+        self.inner.cache.believed
+    }
+
+    pub(crate) fn stale_if_error(&self) -> Duration {
+        self.inner.stale_if_error
     }
 
     /// What the cache did and holds.
@@ -93,8 +146,7 @@ impl Inner {
         let value = credential.value();
         if form == Form::Jwt {
             let verifier = self.verifier.as_deref().ok_or(Reason::Unsupported)?;
-            let load = self.jwt(verifier, value);
-            return self.cache.get_or_load(key(&[b"jwt", value.as_bytes()]), &self.metrics, load).await;
+            return self.remembered(key(&[b"jwt", value.as_bytes()]), true, || self.jwt(verifier, value)).await;
         }
         let (token, signed) = self.check_signature(form, value)?;
         let carrier = credential.carrier();
@@ -108,8 +160,50 @@ impl Inner {
             signature.unwrap_or_default().as_bytes(),
         ]);
         let question = SessionToken { token, signed: signed.as_deref(), carrier, client: credential.client() };
-        let load = async { live(self.source.session(question).await?) };
-        self.cache.get_or_load(key, &self.metrics, load).await
+        let load = async || live(self.ask(self.source.session(question)).await?);
+        self.remembered(key, false, load).await
+    }
+
+    /// What is remembered, or `load`'s answer, or what was known before if that takes too long or says nothing.
+    async fn remembered<F>(&self, key: Key, is_jwt: bool, load: impl Fn() -> F) -> Result<Arc<Identity>, Refusal>
+    where
+        F: Future<Output = Result<Arc<Identity>, Refusal>>,
+    {
+        let held = match self.cache.recall(&key, &self.metrics) {
+            Memory::Fresh(identity) => return Ok(identity),
+            Memory::Refused(reason) => return Err(reason.into()),
+            Memory::Stale(held) => Some(held),
+            Memory::Nothing => None,
+        };
+        let asked = Instant::now();
+        let answer = self.cache.fill(key, is_jwt, &self.metrics, load);
+        let Some(held) = held else {
+            return answer.await;
+        };
+        let cause = match timeout(PATIENCE, answer).await {
+            Ok(Err(Refusal::Unknown(cause))) => cause,
+            Ok(answer) => return answer,
+            Err(_) => {
+                self.breaker.failed(asked);
+                Cause::new("the source takes long")
+            }
+        };
+        if !self.cache.still_holds(&key, &held) {
+            return Err(cause.into());
+        }
+        self.metrics.stale.increment(1);
+        Ok(Arc::clone(&held.identity))
+    }
+
+    /// The source's answer, unless it has not answered lately.
+    async fn ask<T>(&self, question: Answer<'_, T>) -> Result<T, Refusal> {
+        if !self.breaker.admits() {
+            return Err(Cause::new("the source has not answered lately").into());
+        }
+        let asked = Instant::now();
+        let answer = question.await;
+        self.breaker.learn(asked, &answer);
+        answer
     }
 
     /// The token, and its signed form where there is one or the source needs one.
@@ -131,7 +225,7 @@ impl Inner {
     async fn jwt(&self, verifier: &dyn Verifier, token: &str) -> Result<Arc<Identity>, Refusal> {
         let subject = verifier.verify(token).await?;
         let users = self.source.users().ok_or(Reason::Unsupported)?;
-        let person = users.user(&subject.user_id).await?;
+        let person = self.ask(users.user(&subject.user_id)).await?;
         live(Identity { user: person.user, session: subject.session, workspaces: person.workspaces })
     }
 }

@@ -1,22 +1,29 @@
 //! Remembers verdicts, so that a source is asked once per session and not once per request.
 //!
-//! Two stores, because they must not compete: valid sessions, each until the earliest of the TTL and its own end, and
-//! refusals, briefly. However much garbage is presented, it pushes out only other garbage. An answer that could not
-//! be had is shared by those who wait for it and then forgotten.
+//! Two stores, because they must not compete: valid sessions and refusals. However much garbage is presented, it
+//! pushes out only other garbage. An answer that could not be had is shared by those who wait for it and then
+//! forgotten.
 //!
-//! Everything that takes a session out early (revocation) or keeps one longer (serving stale while the source is
-//! down) belongs into [`Cache::get_or_load`]: a load knows when it began, and nothing else fills the stores.
+//! A valid session is believed for a while after the source vouched for it, by a look-up or by revalidation. It is
+//! kept for longer, so that it can be served while the source cannot be asked. What was asked before a revocation is
+//! not stored after it.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use moka::Expiry;
+use moka::ops::compute::Op;
+use moka::sync;
 use serde::Serialize;
 
-use crate::metrics::Metrics;
-use crate::{Config, Identity, Reason, Refusal};
+use crate::flight::Flights;
+use crate::metrics::{By, Metrics};
+use crate::revocation::Revocations;
+use crate::{Cause, Config, Identity, Reason, Refusal};
 
 /// SHA-256 over all that an answer depends on. The token itself is not kept.
 pub(crate) type Key = [u8; 32];
@@ -42,108 +49,239 @@ pub struct Statistics {
     pub ttl_seconds: u64,
 }
 
-#[derive(Clone)]
-struct Entry {
-    identity: Arc<Identity>,
+/// How often a look-up is repeated that was overtaken by revocations.
+const ATTEMPTS: usize = 3;
+
+/// A valid session, and what is known of its being valid. Moments are microseconds since the cache was made.
+pub(crate) struct Held {
+    pub(crate) identity: Arc<Identity>,
+    /// Admitted by a JWT: Sim knows the user and not the session.
+    pub(crate) is_jwt: bool,
     keep: Duration,
+    /// When the question began that the source last answered with this.
+    vouched: AtomicU64,
+    used: AtomicU64,
 }
 
 /// Lets every entry end when its own time is up.
 struct KeepEach;
 
-impl Expiry<Key, Entry> for KeepEach {
-    fn expire_after_create(&self, _: &Key, entry: &Entry, _: Instant) -> Option<Duration> {
-        Some(entry.keep)
+impl Expiry<Key, Arc<Held>> for KeepEach {
+    fn expire_after_create(&self, _: &Key, held: &Arc<Held>, _: Instant) -> Option<Duration> {
+        Some(held.keep)
     }
 
-    fn expire_after_update(&self, _: &Key, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(entry.keep)
+    fn expire_after_update(&self, _: &Key, held: &Arc<Held>, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(held.keep)
     }
 }
 
+/// What is remembered about a credential.
+pub(crate) enum Memory {
+    Fresh(Arc<Identity>),
+    Refused(Reason),
+    /// Ask; meanwhile, or if nobody answers, this may be served.
+    Stale(Arc<Held>),
+    Nothing,
+}
+
 pub(crate) struct Cache {
-    valid: moka::future::Cache<Key, Entry>,
-    refused: moka::future::Cache<Key, Reason>,
+    valid: sync::Cache<Key, Arc<Held>>,
+    refused: sync::Cache<Key, Reason>,
+    flights: Flights<Result<Arc<Identity>, Refusal>>,
+    pub(crate) revocations: Revocations,
+    start: Instant,
     enabled: bool,
     ttl: Duration,
+    /// How long a session is believed after the source vouched for it.
+    pub(crate) believed: Duration,
+    /// And how long it may be served when the source cannot be asked.
+    served: Duration,
     max_size: u64,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
 impl Cache {
-    pub(crate) fn new(config: &Config) -> Self {
+    /// `revalidates`: everything in use is asked about again each `revalidate_interval`.
+    pub(crate) fn new(config: &Config, revalidates: bool) -> Self {
+        let ttl = config.cache_ttl;
+        let (believed, served) = if revalidates {
+            // One round may come late.
+            let believed = ttl.min(config.revalidate_interval.saturating_mul(2));
+            (believed, config.stale_if_error.max(believed))
+        } else {
+            (ttl, ttl.saturating_add(config.stale_if_error))
+        };
         Self {
-            valid: moka::future::Cache::builder().max_capacity(config.cache_max_size).expire_after(KeepEach).build(),
-            refused: moka::future::Cache::builder()
+            valid: sync::Cache::builder().max_capacity(config.cache_max_size).expire_after(KeepEach).build(),
+            refused: sync::Cache::builder()
                 .max_capacity(config.cache_max_size)
                 .time_to_live(config.negative_ttl)
                 .build(),
+            flights: Flights::default(),
+            revocations: Revocations::new(),
+            start: Instant::now(),
             enabled: config.caching,
-            ttl: config.cache_ttl,
+            ttl,
+            believed,
+            served,
             max_size: if config.caching { config.cache_max_size } else { 0 },
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
     }
 
-    /// The remembered verdict, or `load`'s, of which only one runs per key at a time. A caller that goes away does not
-    /// take the others' load with it: one of them starts over.
-    pub(crate) async fn get_or_load(
-        &self,
-        key: Key,
-        metrics: &Metrics,
-        load: impl Future<Output = Result<Arc<Identity>, Refusal>>,
-    ) -> Result<Arc<Identity>, Refusal> {
+    /// What is remembered. Counts as a use.
+    pub(crate) fn recall(&self, key: &Key, metrics: &Metrics) -> Memory {
         if !self.enabled {
-            return load.await;
+            return Memory::Nothing;
         }
-        if let Some(entry) = self.valid.get(&key).await {
-            if is_live(&entry.identity, Utc::now()) {
-                self.hits.fetch_add(1, Ordering::Relaxed);
-                metrics.hits.increment(1);
-                return Ok(entry.identity);
+        let mut stale = Memory::Nothing;
+        if let Some(held) = self.valid.get(key) {
+            // The wall clock may have been set forward: the entry's timer knows nothing of it.
+            if is_live(&held.identity, Utc::now()) {
+                let now = self.now();
+                held.used.store(now, Ordering::Relaxed);
+                let age = Duration::from_micros(now.saturating_sub(held.vouched.load(Ordering::Relaxed)));
+                if age < self.believed {
+                    self.hits.fetch_add(1, Ordering::Relaxed);
+                    metrics.hits.increment(1);
+                    return Memory::Fresh(Arc::clone(&held.identity));
+                }
+                if age < self.served {
+                    stale = Memory::Stale(held);
+                }
+            } else {
+                self.valid.invalidate(key);
             }
-            // The wall clock was set forward: the entry's timer knows nothing of it.
-            self.valid.invalidate(&key).await;
-        }
-        if let Some(reason) = self.refused.get(&key).await {
+        } else if let Some(reason) = self.refused.get(key) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             metrics.negatives.increment(1);
-            return Err(Refusal::Invalid(reason));
+            return Memory::Refused(reason);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
         metrics.misses.increment(1);
-        let entry = self.valid.try_get_with(key, self.load(key, load)).await;
-        metrics.cached_sessions.set(self.valid.entry_count() as f64);
-        match entry {
-            Ok(entry) => Ok(entry.identity),
-            Err(refusal) => Err(Refusal::clone(&refusal)),
-        }
+        stale
     }
 
-    async fn load(
+    /// Whether this may still be served: it was not revoked since it was recalled, and has not ended.
+    pub(crate) fn still_holds(&self, key: &Key, held: &Arc<Held>) -> bool {
+        is_live(&held.identity, Utc::now()) && self.valid.get(key).is_some_and(|now| Arc::ptr_eq(&now, held))
+    }
+
+    /// The answer of `load`, of which only one runs per key at a time, and remembers it. A caller that goes away does
+    /// not take the others' load with it: one of them starts over.
+    pub(crate) async fn fill<F>(
         &self,
         key: Key,
-        load: impl Future<Output = Result<Arc<Identity>, Refusal>>,
-    ) -> Result<Entry, Refusal> {
-        match load.await {
-            Ok(identity) => {
-                let left = (identity.session.expires_at - Utc::now()).to_std().unwrap_or_default();
-                Ok(Entry { keep: left.min(self.ttl), identity })
-            }
-            Err(Refusal::Invalid(reason)) => {
-                self.refused.insert(key, reason).await;
-                Err(Refusal::Invalid(reason))
-            }
-            Err(unknown) => Err(unknown),
+        is_jwt: bool,
+        metrics: &Metrics,
+        load: impl Fn() -> F,
+    ) -> Result<Arc<Identity>, Refusal>
+    where
+        F: Future<Output = Result<Arc<Identity>, Refusal>>,
+    {
+        if !self.enabled {
+            return load().await;
         }
+        let filling = async {
+            for _ in 0..ATTEMPTS {
+                let (stamp, asked) = (self.revocations.stamp(), self.now());
+                match load().await {
+                    Ok(identity) => {
+                        let held = self.held(Arc::clone(&identity), is_jwt, asked, self.now());
+                        let store = || self.valid.insert(key, Arc::new(held));
+                        if self.revocations.unless_revoked(stamp, &identity, store) {
+                            return Ok(identity);
+                        }
+                    }
+                    Err(Refusal::Invalid(reason)) => {
+                        if self.valid.remove(&key).is_some() {
+                            metrics.revoked(By::reason(reason));
+                        }
+                        self.refused.insert(key, reason);
+                        return Err(Refusal::Invalid(reason));
+                    }
+                    Err(unknown) => return Err(unknown),
+                }
+            }
+            Err(Cause::new("revocations overtook every look-up").into())
+        };
+        let answer = self.flights.join(key, filling).await;
+        metrics.cached_sessions.set(self.count() as f64);
+        answer
+    }
+
+    fn held(&self, identity: Arc<Identity>, is_jwt: bool, vouched: u64, used: u64) -> Held {
+        let left = (identity.session.expires_at - Utc::now()).to_std().unwrap_or_default();
+        let keep = left.min(self.served.max(self.ttl));
+        Held { identity, is_jwt, keep, vouched: vouched.into(), used: used.into() }
+    }
+
+    /// Microseconds since the cache was made.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The sessions that were used last.
+    pub(crate) fn in_use(&self, most: usize) -> Vec<(Arc<Key>, Arc<Held>)> {
+        let mut all: Vec<_> = self.valid.iter().collect();
+        if all.len() > most {
+            all.select_nth_unstable_by_key(most, |(_, held)| Reverse(held.used.load(Ordering::Relaxed)));
+            all.truncate(most);
+        }
+        all
+    }
+
+    /// Takes note of what a source answered to a question of `asked` about something held. What was stored anew in
+    /// the meantime stays: it is newer than the answer.
+    /// Says what that took away.
+    pub(crate) fn settle(
+        &self,
+        key: &Key,
+        held: &Arc<Held>,
+        asked: u64,
+        now: Result<Cow<'_, Identity>, Reason>,
+    ) -> Option<By> {
+        let by = match &now {
+            Ok(identity) if **identity == *held.identity => {
+                held.vouched.fetch_max(asked, Ordering::Relaxed);
+                return None;
+            }
+            Ok(identity) => By::change(&held.identity, identity),
+            Err(reason) => Some(By::reason(*reason)),
+        };
+        self.revocations.note(&held.identity.session.id);
+        let used = held.used.load(Ordering::Relaxed);
+        let next =
+            now.ok().map(|identity| Arc::new(self.held(Arc::new(identity.into_owned()), held.is_jwt, asked, used)));
+        self.valid.entry_by_ref(key).and_compute_with(|entry| match (entry, next) {
+            (Some(entry), Some(next)) if Arc::ptr_eq(entry.value(), held) => Op::Put(next),
+            (Some(entry), None) if Arc::ptr_eq(entry.value(), held) => Op::Remove,
+            _ => Op::Nop,
+        });
+        self.revocations.wake(&held.identity.session.id);
+        by
+    }
+
+    /// Forgets every session of which this is true, after noting that the id is not to be believed any more.
+    pub(crate) fn revoke(&self, id: &str, is_meant: impl Fn(&Identity) -> bool) -> u64 {
+        self.revocations.note(id);
+        let meant = self.valid.iter().filter(|(_, held)| is_meant(&held.identity));
+        let forgotten = meant.filter(|(key, _)| self.valid.remove(&**key).is_some()).count();
+        self.revocations.wake(id);
+        forgotten as u64
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.valid.entry_count()
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
         let now = Utc::now();
-        let active = self.valid.iter().filter(|(_, entry)| is_live(&entry.identity, now)).count() as u64;
-        let total = self.valid.entry_count().max(active);
+        let active = self.valid.iter().filter(|(_, held)| is_live(&held.identity, now)).count() as u64;
+        let total = self.count().max(active);
         let (hits, misses) = (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed));
         Statistics {
             total_cached_sessions: total,
@@ -170,30 +308,28 @@ mod tests {
     use super::*;
     use crate::{Session, User};
 
-    fn entry(ends_in: TimeDelta) -> Entry {
+    fn identity(ends_in: TimeDelta) -> Arc<Identity> {
         let text = String::new;
         let user = User { id: text(), email: text(), name: text(), email_verified: true, image: None };
         let expires_at = Utc::now() + ends_in;
         let session = Session { id: text(), expires_at, active_organization_id: None, impersonated_by: None };
-        let identity = Arc::new(Identity { user, session, workspaces: Vec::new() });
-        Entry { identity, keep: Duration::from_hours(1) }
+        Arc::new(Identity { user, session, workspaces: Vec::new() })
     }
 
-    #[tokio::test]
-    async fn an_entry_whose_session_ended_is_counted_and_never_served() {
-        let (cache, metrics) = (Cache::new(&Config::default()), Metrics::register("test"));
-        cache.valid.insert([1; 32], entry(TimeDelta::hours(1))).await;
-        cache.valid.insert([2; 32], entry(TimeDelta::seconds(-1))).await;
-        cache.valid.run_pending_tasks().await;
+    #[test]
+    fn an_entry_whose_session_ended_is_counted_and_never_served() {
+        let (cache, metrics) = (Cache::new(&Config::default(), false), Metrics::register("test"));
+        for (key, ends_in) in [([1; 32], TimeDelta::hours(1)), ([2; 32], TimeDelta::seconds(-1))] {
+            let held = cache.held(identity(ends_in), false, 0, 0);
+            cache.valid.insert(key, Arc::new(Held { keep: Duration::from_hours(1), ..held }));
+        }
+        cache.valid.run_pending_tasks();
         let statistics = cache.statistics();
         assert_eq!(
             (statistics.total_cached_sessions, statistics.active_sessions, statistics.expired_sessions),
             (2, 1, 1)
         );
-
-        let served = cache.get_or_load([2; 32], &metrics, async { Err(Reason::Expired.into()) }).await;
-        assert!(matches!(served, Err(Refusal::Invalid(Reason::Expired))));
-        let served = cache.get_or_load([1; 32], &metrics, async { Err(Reason::Expired.into()) }).await;
-        assert!(served.is_ok());
+        assert!(matches!(cache.recall(&[2; 32], &metrics), Memory::Nothing));
+        assert!(matches!(cache.recall(&[1; 32], &metrics), Memory::Fresh(_)));
     }
 }

@@ -19,6 +19,13 @@ pub struct Config {
     pub cache_max_size: u64,
     /// How long a refusal is believed (`AUTH_NEGATIVE_TTL`). Keep it short: a lifted ban waits that long.
     pub negative_ttl: Duration,
+    /// How often a source that can be asked about many at once is asked about all sessions in use
+    /// (`AUTH_REVALIDATE_INTERVAL`); zero: never. What ends in Sim ends here within it or, if a round comes late,
+    /// within twice as long.
+    pub revalidate_interval: Duration,
+    /// How long after the source became unreachable a valid session is still served (`AUTH_STALE_IF_ERROR`); zero:
+    /// not at all.
+    pub stale_if_error: Duration,
     /// Sim's `BETTER_AUTH_SECRET`. With it, signatures are checked here and forgeries cost the source nothing.
     pub better_auth_secret: Option<SecretString>,
 }
@@ -44,6 +51,8 @@ impl Default for Config {
             cache_ttl: Duration::from_mins(5),
             cache_max_size: 1000,
             negative_ttl: Duration::from_secs(2),
+            revalidate_interval: Duration::from_secs(1),
+            stale_if_error: Duration::from_mins(1),
             better_auth_secret: None,
         }
     }

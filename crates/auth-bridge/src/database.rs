@@ -14,13 +14,19 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use parlant_db_pool::{Pool, Query, Row, Type};
+use parlant_db_pool::{Class, Error, Pool, Query, Row, ToSql, Type};
+use tokio::time::timeout;
 
 use crate::{
-    Answer, Cause, Identity, Permission, Person, Reason, Refusal, Session, SessionToken, Source, User, Users, Workspace,
+    Answer, Cause, Found, Identity, Permission, Person, Reason, Recheck, Refusal, Session, SessionToken, Source, User,
+    Users, Workspace,
 };
+
+/// How long an answer is waited for, whatever a statement may take elsewhere: somebody waits at the door.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The columns of `"user"` and all grants of workspaces that exist, for a row `u` of `"user"`.
 macro_rules! person {
@@ -64,6 +70,24 @@ where s.token = $1"
     types: &[Type::TEXT],
 };
 
+static SESSIONS_BY_ID: Query = Query {
+    name: "sessions_by_id",
+    sql: person!(
+        "-- sessions_by_id
+select s.id as session_id, s.expires_at, s.active_organization_id, s.impersonated_by,
+    s.expires_at > (now() at time zone 'utc') as live, ",
+        "join session s on s.user_id = u.id
+where s.id = any($1)"
+    ),
+    types: &[Type::TEXT_ARRAY],
+};
+
+static USERS_BY_ID: Query = Query {
+    name: "users_by_id",
+    sql: person!("-- users_by_id\nselect ", "where u.id = any($1)"),
+    types: &[Type::TEXT_ARRAY],
+};
+
 static USER_BY_ID: Query =
     Query { name: "user_by_id", sql: person!("-- user_by_id\nselect ", "where u.id = $1"), types: &[Type::TEXT] };
 
@@ -82,7 +106,7 @@ impl DatabaseSource {
     /// A source over the database that holds Sim's tables.
     #[must_use]
     pub fn new(pool: Pool) -> Self {
-        pool.announce(&[&SESSION_BY_TOKEN, &USER_BY_ID, &EXISTING_WORKSPACES]);
+        pool.announce(&[&SESSION_BY_TOKEN, &SESSIONS_BY_ID, &USER_BY_ID, &USERS_BY_ID, &EXISTING_WORKSPACES]);
         Self { pool }
     }
 
@@ -95,30 +119,41 @@ impl DatabaseSource {
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
 
-    async fn row(&self, query: &'static Query, key: &str, missing: Reason) -> Result<Row, Refusal> {
-        match self.pool.query_opt(query, &[&key]).await {
-            Ok(row) => row.ok_or(Refusal::Invalid(missing)),
-            Err(error) => Err(Cause::with_error("Sim's tables", error).into()),
+    async fn rows(&self, query: &'static Query, key: &(dyn ToSql + Sync)) -> Result<Vec<Row>, Cause> {
+        match timeout(TIMEOUT, self.pool.query(query, &[key])).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => Err(cause(error)),
+            Err(_) => Err(Cause::new("Sim's tables: no answer in time")),
         }
     }
 
-    async fn identity(&self, token: &str) -> Result<Identity, Refusal> {
-        let row = self.row(&SESSION_BY_TOKEN, token, Reason::UnknownSession).await?;
-        if !get::<bool>(&row, "live")? {
-            return Err(Reason::Expired.into());
-        }
-        let Person { user, workspaces } = person(&row)?;
-        let session = Session {
-            id: get(&row, "session_id")?,
-            expires_at: get::<NaiveDateTime>(&row, "expires_at")?.and_utc(),
-            active_organization_id: get(&row, "active_organization_id")?,
-            impersonated_by: get(&row, "impersonated_by")?,
-        };
-        Ok(Identity { user, session, workspaces })
+    async fn one<T>(
+        &self,
+        query: &'static Query,
+        key: &str,
+        missing: Reason,
+        read: fn(&Row) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        read(self.rows(query, &key).await?.first().ok_or(missing)?)
     }
 
-    async fn person(&self, user_id: &str) -> Result<Person, Refusal> {
-        person(&self.row(&USER_BY_ID, user_id, Reason::UnknownUser).await?)
+    async fn many<T>(
+        &self,
+        query: &'static Query,
+        ids: &[&str],
+        id: &str,
+        read: fn(&Row) -> Result<T, Refusal>,
+    ) -> Result<Found<T>, Refusal> {
+        let rows = self.rows(query, &ids).await?;
+        let found = rows.iter().map(|row| {
+            let found = match read(row) {
+                Err(Refusal::Unknown(cause)) => return Err(cause.into()),
+                Err(Refusal::Invalid(reason)) => Err(reason),
+                Ok(found) => Ok(found),
+            };
+            Ok((get(row, id)?, found))
+        });
+        found.collect()
     }
 }
 
@@ -128,18 +163,53 @@ impl Source for DatabaseSource {
     }
 
     fn session<'a>(&'a self, token: SessionToken<'a>) -> Answer<'a, Identity> {
-        Box::pin(self.identity(token.token))
+        Box::pin(self.one(&SESSION_BY_TOKEN, token.token, Reason::UnknownSession, identity))
     }
 
     fn users(&self) -> Option<&dyn Users> {
         Some(self)
     }
+
+    fn recheck(&self) -> Option<&dyn Recheck> {
+        Some(self)
+    }
+}
+
+impl Recheck for DatabaseSource {
+    fn sessions<'a>(&'a self, ids: &'a [&'a str]) -> Answer<'a, Found<Identity>> {
+        Box::pin(self.many(&SESSIONS_BY_ID, ids, "session_id", identity))
+    }
+
+    fn users<'a>(&'a self, ids: &'a [&'a str]) -> Answer<'a, Found<Person>> {
+        Box::pin(self.many(&USERS_BY_ID, ids, "user_id", person))
+    }
 }
 
 impl Users for DatabaseSource {
     fn user<'a>(&'a self, user_id: &'a str) -> Answer<'a, Person> {
-        Box::pin(self.person(user_id))
+        Box::pin(self.one(&USER_BY_ID, user_id, Reason::UnknownUser, person))
     }
+}
+
+/// A database that says no is there: only what keeps it from answering is an outage of it.
+fn cause(error: Error) -> Cause {
+    let class = error.class();
+    let cause = Cause::with_error("Sim's tables", error);
+    if class == Class::Permanent { cause.as_answer() } else { cause }
+}
+
+fn identity(row: &Row) -> Result<Identity, Refusal> {
+    if !get::<bool>(row, "live")? {
+        return Err(Reason::Expired.into());
+    }
+    let Person { user, workspaces } = person(row)?;
+    let session = Session {
+        id: get(row, "session_id")?,
+        expires_at: get::<NaiveDateTime>(row, "expires_at")?.and_utc(),
+        active_organization_id: get(row, "active_organization_id")?,
+        impersonated_by: get(row, "impersonated_by")?,
+    };
+    Ok(Identity { user, session, workspaces })
 }
 
 fn person(row: &Row) -> Result<Person, Refusal> {
@@ -174,7 +244,7 @@ fn workspaces(row: &Row) -> Result<Vec<Workspace>, Cause> {
 }
 
 fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Cause> {
-    row.try_get(column).map_err(|error| Cause::with_error("a row of Sim's tables", error))
+    row.try_get(column).map_err(|error| Cause::with_error("a row of Sim's tables", error).as_answer())
 }
 
 #[cfg(test)]
@@ -206,7 +276,14 @@ mod tests {
             )
             .await
             .unwrap();
-        for (query, key) in [(&SESSION_BY_TOKEN, "'t10'"), (&USER_BY_ID, "'u10'")] {
+        let many = |prefix: &str| {
+            let ids: Vec<_> = (1..=50).map(|n| format!("{prefix}{}", n * 300)).collect();
+            format!("'{{{}}}'", ids.join(","))
+        };
+        let (sessions, users) = (many("s"), many("u"));
+        for (query, key) in
+            [(&SESSION_BY_TOKEN, "'t10'"), (&USER_BY_ID, "'u10'"), (&SESSIONS_BY_ID, &sessions), (&USERS_BY_ID, &users)]
+        {
             let explain = format!("explain (costs off) {}", query.sql.replace("$1", key));
             let plan = client.query(&explain, &[]).await.unwrap();
             let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();

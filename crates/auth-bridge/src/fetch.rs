@@ -7,13 +7,16 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 
 use crate::Cause;
 
+/// No server may send us away for longer.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
+
 /// What went wrong when a server was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("no answer")]
     Transport(#[source] reqwest::Error),
-    #[error("status {0}")]
-    Status(StatusCode),
+    #[error("status {}", .0.code)]
+    Status(Status),
     #[error("more than {0} bytes")]
     TooLarge(usize),
     #[error("not the JSON that was expected")]
@@ -29,7 +32,36 @@ impl From<reqwest::Error> for FetchError {
 
 impl FetchError {
     pub(crate) fn cause(self, summary: &'static str) -> Cause {
-        Cause::with_error(summary, self)
+        let is_answer = match &self {
+            Self::Transport(_) => false,
+            Self::Status(status) => !status.code.is_server_error(),
+            Self::TooLarge(_) | Self::Garbage(_) => true,
+        };
+        let retry_after = if let Self::Status(status) = &self { status.retry_after } else { None };
+        let mut cause = Cause::with_error(summary, self);
+        if is_answer {
+            cause = cause.as_answer();
+        }
+        if let Some(wait) = retry_after {
+            cause = cause.with_retry_after(wait);
+        }
+        cause
+    }
+}
+
+/// How an answer begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Status {
+    pub(crate) code: StatusCode,
+    retry_after: Option<Duration>,
+}
+
+impl Status {
+    /// Better Auth says `X-Retry-After` and proxies `Retry-After`. Of the latter's two forms, the date is rare.
+    fn of(response: &Response) -> Self {
+        let seconds = |name| response.headers().get(name)?.to_str().ok()?.trim().parse().ok();
+        let wait: Option<u64> = seconds("x-retry-after").or_else(|| seconds("retry-after"));
+        Self { code: response.status(), retry_after: wait.map(|wait| Duration::from_secs(wait).min(RETRY_AFTER_MAX)) }
     }
 }
 
@@ -48,10 +80,10 @@ pub(crate) async fn send(
     request: RequestBuilder,
     timeout: Duration,
     limit: usize,
-) -> Result<(StatusCode, Vec<u8>), FetchError> {
+) -> Result<(Status, Vec<u8>), FetchError> {
     let mut response = request.timeout(timeout).send().await?;
     let body = body(&mut response, limit).await?;
-    Ok((response.status(), body))
+    Ok((Status::of(&response), body))
 }
 
 /// As [`send`], for the answers that count only when their status is 200.
@@ -61,7 +93,7 @@ pub(crate) async fn send_for_ok(
     limit: usize,
 ) -> Result<Vec<u8>, FetchError> {
     match send(request, timeout, limit).await? {
-        (StatusCode::OK, body) => Ok(body),
+        (Status { code: StatusCode::OK, .. }, body) => Ok(body),
         (status, _) => Err(FetchError::Status(status)),
     }
 }

@@ -16,7 +16,8 @@
 //!   for it prolongs a session that is older than a day, as every page of Sim's does.
 //! - One outage is taken for a sign-out: when `session` alone cannot be read and `verification` can, both questions are
 //!   answered `null` and the proof succeeds. No route tells them apart; the source `database` does.
-//! - Sim limits requests per client address, so the client's address is handed on.
+//! - Sim limits requests per client address, so the client's address is handed on. While it says 429 to one, that one's
+//!   questions are not asked.
 
 mod wire;
 
@@ -24,6 +25,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use moka::sync::Cache;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderValue};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
@@ -32,6 +34,8 @@ use serde::de::DeserializeOwned;
 use crate::fetch::{self, FetchError};
 use crate::{Answer, Carrier, Cause, ConfigError, Identity, Reason, Refusal, SessionToken, Source, Workspace};
 
+/// How many clients are remembered whom Sim told to wait.
+const LIMITED_CLIENTS: u64 = 10_000;
 /// A session and its user.
 const SESSION_LIMIT: usize = 64 * 1024;
 /// Every workspace with all its columns: about 1 KiB each.
@@ -68,6 +72,8 @@ pub struct HttpSource {
     get_session: Url,
     verify_token: Url,
     workspaces: Url,
+    /// Until when not to ask on behalf of a client; those whose address is unknown are one.
+    limited: Cache<Option<IpAddr>, Instant>,
 }
 
 impl HttpSource {
@@ -84,6 +90,7 @@ impl HttpSource {
             get_session: route("api/auth/get-session?disableCookieCache=true&disableRefresh=true")?,
             verify_token: route("api/auth/one-time-token/verify")?,
             workspaces: route("api/workspaces?scope=all")?,
+            limited: Cache::new(LIMITED_CLIENTS),
         })
     }
 }
@@ -94,7 +101,20 @@ impl Source for HttpSource {
     }
 
     fn session<'a>(&'a self, token: SessionToken<'a>) -> Answer<'a, Identity> {
-        Box::pin(async move { Inquiry::new(self, token)?.identity().await })
+        Box::pin(async move {
+            let wait = self.limited.get(&token.client).map(|until| until.saturating_duration_since(Instant::now()));
+            if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+                let cause = Cause::new("Sim limits the rate of this client").as_answer();
+                return Err(cause.with_retry_after(wait).into());
+            }
+            let answer = Inquiry::new(self, token)?.identity().await;
+            if let Err(Refusal::Unknown(cause)) = &answer
+                && let Some(wait) = cause.retry_after()
+            {
+                self.limited.insert(token.client, Instant::now() + wait);
+            }
+            answer
+        })
     }
 
     fn reads_signature(&self) -> bool {
@@ -146,7 +166,7 @@ impl<'a> Inquiry<'a> {
         let (status, body) = fetch::send(self.on_behalf(request), self.left(), SESSION_LIMIT)
             .await
             .map_err(|error| error.cause("Sim answered null, and then"))?;
-        if status == StatusCode::BAD_REQUEST && wire::says_invalid_token(&body) {
+        if status.code == StatusCode::BAD_REQUEST && wire::says_invalid_token(&body) {
             return Ok(());
         }
         Err(FetchError::Status(status).cause("Sim answered null, and cannot ask its database"))

@@ -68,6 +68,7 @@
 //! To extend: a new place where sessions live is a [`Source`]; a new kind of service token is a [`Verifier`]; a new
 //! reason for refusing is a variant of [`Reason`] (and of its `ALL`).
 
+mod breaker;
 mod bridge;
 mod cache;
 mod config;
@@ -79,15 +80,19 @@ mod error;
 mod fetch;
 #[cfg(feature = "fixture")]
 pub mod fixture;
+mod flight;
 #[cfg(feature = "http")]
 mod http;
 mod identity;
 #[cfg(feature = "jwt")]
 mod jwt;
 pub mod metrics;
+mod revalidate;
+mod revocation;
 mod signature;
 mod source;
 mod verdict;
+mod watch;
 
 pub use bridge::AuthBridge;
 pub use cache::Statistics;
@@ -101,5 +106,6 @@ pub use http::{HttpConfig, HttpSource};
 pub use identity::{Identity, Permission, Session, User, Workspace};
 #[cfg(feature = "jwt")]
 pub use jwt::{JwtAlgorithm, JwtConfig, JwtKey, JwtVerifier, LEEWAY as JWT_LEEWAY};
-pub use source::{Answer, Person, SessionToken, Source, Subject, Users, Verifier};
+pub use source::{Answer, Found, Person, Recheck, SessionToken, Source, Subject, Users, Verifier};
 pub use verdict::{Cause, Reason, Refusal, Verdict};
+pub use watch::SessionWatch;

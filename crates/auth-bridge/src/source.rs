@@ -1,9 +1,10 @@
 //! Where sessions are looked up.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use crate::{Carrier, Identity, Refusal, Session, User, Workspace};
+use crate::{Carrier, Identity, Reason, Refusal, Session, User, Workspace};
 
 /// The pending answer of a source.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
@@ -38,6 +39,8 @@ pub struct Person {
 ///   every answer that could mean either. An identity with its workspaces left out because they could not be read
 ///   is not an answer.
 /// - It has time limits of its own: the bridge waits as long as the source does.
+/// - A [`Cause`](crate::Cause) that says nothing about other credentials is marked as an
+///   [answer](crate::Cause::as_answer). Of others, three in a row make the bridge ask rarely until an answer comes.
 /// - It does not cache.
 pub trait Source: Send + Sync {
     /// The value of the `source` label in `parlant_auth_validations_total`.
@@ -56,6 +59,25 @@ pub trait Source: Send + Sync {
     fn users(&self) -> Option<&dyn Users> {
         None
     }
+
+    /// The same source as one that can be asked about many at once, if it can. Without it, what is remembered is
+    /// believed until its time is up.
+    fn recheck(&self) -> Option<&dyn Recheck> {
+        None
+    }
+}
+
+/// What a source says of many at once, by id. Who is not named is gone.
+pub type Found<T> = HashMap<String, Result<T, Reason>>;
+
+/// Something that says of many at once whether they still hold. Its answers must be those that [`Source::session`]
+/// and [`Users::user`] would give.
+pub trait Recheck: Send + Sync {
+    /// Whom the sessions with these ids stand for now.
+    fn sessions<'a>(&'a self, ids: &'a [&'a str]) -> Answer<'a, Found<Identity>>;
+
+    /// Who the users with these ids are now.
+    fn users<'a>(&'a self, ids: &'a [&'a str]) -> Answer<'a, Found<Person>>;
 }
 
 /// Something that finds a user by id.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Identity;
 
@@ -119,19 +120,45 @@ impl fmt::Display for Reason {
 pub struct Cause {
     summary: &'static str,
     error: Option<Arc<dyn Error + Send + Sync>>,
+    is_answer: bool,
+    retry_after: Option<Duration>,
 }
 
 impl Cause {
     /// A failure that has no error value of its own.
     #[must_use]
     pub const fn new(summary: &'static str) -> Self {
-        Self { summary, error: None }
+        Self { summary, error: None, is_answer: false, retry_after: None }
     }
 
     /// A failure and the error behind it.
     #[must_use]
     pub fn with_error(summary: &'static str, error: impl Error + Send + Sync + 'static) -> Self {
-        Self { summary, error: Some(Arc::new(error)) }
+        Self { error: Some(Arc::new(error)), ..Self::new(summary) }
+    }
+
+    /// The source did answer, but not to the question: there is no reason not to ask it about others.
+    #[must_use]
+    pub const fn as_answer(mut self) -> Self {
+        self.is_answer = true;
+        self
+    }
+
+    /// The source said when to ask again.
+    #[must_use]
+    pub const fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    pub(crate) const fn is_answer(&self) -> bool {
+        self.is_answer
+    }
+
+    /// How long to wait before asking again, where the source said so.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The error behind it, for programs that look into it.

@@ -47,6 +47,16 @@ const CACHE_MAX_SIZE: Variable =
         .default("1000");
 const NEGATIVE_TTL: Variable =
     Variable::new("AUTH_NEGATIVE_TTL", "Longest time that a refusal is believed").default("2s");
+const REVALIDATE_INTERVAL: Variable = Variable::new(
+    "AUTH_REVALIDATE_INTERVAL",
+    "How often the sessions in use are checked again with AUTH_SOURCE=database; 0: only after AUTH_CACHE_TTL",
+)
+.default("1s");
+const STALE_IF_ERROR: Variable = Variable::new(
+    "AUTH_STALE_IF_ERROR",
+    "How long a remembered session is still admitted while Sim or its database cannot be asked; 0: not at all",
+)
+.default("60s");
 
 pub(crate) const VARIABLES: &[Variable] = &[
     SOURCE,
@@ -63,6 +73,8 @@ pub(crate) const VARIABLES: &[Variable] = &[
     CACHE_TTL,
     CACHE_MAX_SIZE,
     NEGATIVE_TTL,
+    REVALIDATE_INTERVAL,
+    STALE_IF_ERROR,
 ];
 
 /// Who is admitted, and where that is looked up.
@@ -91,6 +103,8 @@ impl Auth {
             cache_ttl: settings.value(&CACHE_TTL),
             cache_max_size: settings.value(&CACHE_MAX_SIZE),
             negative_ttl: settings.value(&NEGATIVE_TTL),
+            revalidate_interval: settings.value(&REVALIDATE_INTERVAL),
+            stale_if_error: settings.value(&STALE_IF_ERROR),
             better_auth_secret: settings.secret(&BETTER_AUTH_SECRET),
         };
         checked(settings, config.check());

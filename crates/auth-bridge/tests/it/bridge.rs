@@ -10,23 +10,10 @@ use parlant_auth_bridge::{Config, ConfigError, Credential, Verdict};
 use parlant_test_support::{signed, signed_cookie};
 use secrecy::SecretString;
 
-use crate::memory::{Memory, SECRET, bridge, in_an_hour, present, word};
+use crate::memory::{Memory, SECRET, becomes, bridge, in_an_hour, present, word};
 
 fn with_secret() -> Config {
     Config { better_auth_secret: Some(SecretString::from(SECRET)), ..Config::default() }
-}
-
-/// Asks until the verdict is the expected one.
-async fn becomes(bridge: &parlant_auth_bridge::AuthBridge, token: &str, expected: &str) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let verdict = present(bridge, token).await;
-        if verdict == expected {
-            return;
-        }
-        assert!(Instant::now() < deadline, "still {verdict}, never {expected}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]
@@ -42,20 +29,25 @@ async fn a_session_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn a_hundred_at_once_are_one_question() {
-    let (bridge, memory) = bridge(&Config::default(), Memory::new());
-    memory.sign_in("ada", in_an_hour());
-    let held = memory.hold().await;
-    let release = async {
-        while bridge.statistics().misses < 100 {
-            tokio::task::yield_now().await;
-        }
-        drop(held);
-    };
-    let everybody = join_all((0..100).map(|_| present(&bridge, "ada")));
-    let (verdicts, ()) = tokio::join!(everybody, release);
-    assert_eq!(verdicts, ["valid"; 100]);
-    assert_eq!(memory.calls(), 1);
+async fn ten_thousand_at_once_are_one_question() {
+    const CROWD: usize = 10_000;
+    for down in [false, true] {
+        let (bridge, memory) = bridge(&Config::default(), Memory::new());
+        memory.sign_in("ada", in_an_hour());
+        memory.is_down(down);
+        let held = memory.hold().await;
+        let release = async {
+            while bridge.statistics().misses < CROWD as u64 {
+                tokio::task::yield_now().await;
+            }
+            drop(held);
+        };
+        let everybody = join_all((0..CROWD).map(|_| present(&bridge, "ada")));
+        let (verdicts, ()) = tokio::join!(everybody, release);
+        let expected = if down { "unknown" } else { "valid" };
+        assert!(verdicts.iter().all(|verdict| *verdict == expected));
+        assert_eq!(memory.calls(), 1, "an outage is shared too");
+    }
 }
 
 #[tokio::test]
@@ -106,6 +98,17 @@ async fn a_refusal_is_remembered_briefly() {
     assert_eq!(memory.calls(), 2);
 }
 
+/// How many garbage tokens are presented: `AUTH_TEST_GARBAGE`. A million take about a minute.
+#[expect(clippy::disallowed_methods, reason = "a test has no settings")]
+fn garbage() -> usize {
+    std::env::var("AUTH_TEST_GARBAGE").map_or(100_000, |count| count.parse().unwrap())
+}
+
+fn resident_mib() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4 / 1024
+}
+
 #[tokio::test]
 async fn garbage_pushes_out_no_valid_session() {
     let config = Config { cache_max_size: 100, ..Config::default() };
@@ -115,9 +118,13 @@ async fn garbage_pushes_out_no_valid_session() {
         memory.sign_in(person, in_an_hour());
         assert_eq!(present(&bridge, person).await, "valid");
     }
-    for n in 0..100_000 {
+    let resident = resident_mib();
+    for n in 0..garbage() / 2 {
         assert_eq!(present(&bridge, &format!("garbage-{n}")).await, "unknown_session");
+        assert_eq!(present(&bridge, &format!("{n} garbage")).await, "malformed");
     }
+    let grown = resident_mib().saturating_sub(resident);
+    assert!(grown < 20, "{grown} MiB");
     let before = memory.calls();
     for person in &people {
         assert_eq!(present(&bridge, person).await, "valid");
@@ -268,6 +275,11 @@ fn every_series_is_there_before_anything_happened_and_counts_then() {
         "parlant_auth_cache_hits_total{result=\"hit\"} 0",
         "parlant_auth_cache_hits_total{result=\"miss\"} 0",
         "parlant_auth_cache_hits_total{result=\"negative\"} 0",
+        "parlant_auth_cache_hits_total{result=\"stale\"} 0",
+        "parlant_auth_revocations_total{by=\"session\"} 0",
+        "parlant_auth_revocations_total{by=\"ban\"} 0",
+        "parlant_auth_revocations_total{by=\"access\"} 0",
+        "parlant_auth_revocations_total{by=\"caller\"} 0",
         "parlant_auth_validations_total{source=\"memory\",outcome=\"unknown\"} 0",
         "parlant_auth_validations_total{source=\"jwt\",outcome=\"valid\"} 0",
         "parlant_auth_denials_total{reason=\"bad_signature\"} 0",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{NaiveDateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, stream};
-use parlant_auth_bridge::{AuthBridge, Config, Credential, Permission, Verdict};
+use parlant_auth_bridge::{AuthBridge, Config, Credential, Permission, Source as _, Verdict};
 use parlant_test_support::database;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -191,6 +191,27 @@ async fn the_statement_says_what_the_rule_says() {
         .buffered(4)
         .collect()
         .await;
+    // What is asked of many at once says the same as what is asked of each.
+    let source = source(database.url());
+    let recheck = source.recheck().unwrap();
+    let ids: Vec<_> = (0..SESSIONS).map(|n| format!("s{n}")).chain(["gone".to_owned()]).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let mut found = recheck.sessions(&ids).await.unwrap();
+    let user_ids: Vec<_> = (0..USERS).map(|n| format!("u{n}")).collect();
+    let user_ids: Vec<_> = user_ids.iter().map(String::as_str).collect();
+    let people = recheck.users(&user_ids).await.unwrap();
+    assert_eq!((found.len(), people.len()), (SESSIONS, USERS));
+    for (n, verdict) in verdicts.iter().enumerate() {
+        match (found.remove(&format!("s{n}")).unwrap(), verdict) {
+            (Ok(found), Verdict::Valid(identity)) => {
+                assert_eq!(found, **identity, "world {world_number}, session {n}");
+                let person = people[&identity.user.id].as_ref().unwrap();
+                assert_eq!((&person.user, &person.workspaces), (&found.user, &found.workspaces));
+            }
+            (Err(found), Verdict::Invalid(reason)) => assert_eq!(found, *reason, "world {world_number}, session {n}"),
+            (found, verdict) => panic!("world {world_number}, session {n}: {found:?} and {verdict:?}"),
+        }
+    }
     let mut valid = 0;
     for (n, verdict) in verdicts.into_iter().enumerate() {
         let session = &world.sessions[n];

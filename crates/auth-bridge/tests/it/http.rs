@@ -276,3 +276,28 @@ fn an_address_that_is_none_is_an_error_at_the_start() {
         assert!(matches!(HttpSource::new(&HttpConfig::new(url)), Err(ConfigError::BaseUrl)), "{url}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_sim_sends_away_is_not_asked_about_until_then() {
+    let limited = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let says = Arc::clone(&limited);
+    let web = sim(SESSION, move || {
+        if says.load(Ordering::SeqCst) { Reply::Limited(1) } else { Reply::Json(200, session().to_string()) }
+    })
+    .await;
+    let config = Config { caching: false, better_auth_secret: Some(SecretString::from(SECRET)), ..Config::default() };
+    let source = HttpSource::new(&HttpConfig::new(web.url())).unwrap();
+    let bridge = AuthBridge::new(&config, Arc::new(source)).unwrap();
+    let from = |address: &str| Credential::from_bearer(TOKEN).with_client(address.parse().unwrap());
+    for _ in 0..10 {
+        let verdict = bridge.authenticate(&from("192.0.2.1")).await;
+        let Verdict::Unknown(cause) = verdict else { panic!("{verdict:?}") };
+        assert!(cause.retry_after().is_some_and(|wait| wait <= Duration::from_secs(1)), "{cause}");
+    }
+    assert_eq!(web.count("get-session"), 1);
+    limited.store(false, Ordering::SeqCst);
+    assert_eq!(word(&bridge.authenticate(&from("192.0.2.2")).await), "valid", "another client");
+    assert_eq!(word(&bridge.authenticate(&from("192.0.2.1")).await), "unknown");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(word(&bridge.authenticate(&from("192.0.2.1")).await), "valid");
+}

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
 mod bridge;
+#[cfg(all(feature = "http", feature = "postgres"))]
+mod chaos;
 #[cfg(feature = "postgres")]
 mod database;
 #[cfg(feature = "postgres")]
@@ -15,5 +17,10 @@ mod jwks;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod memory;
+mod outage;
+#[cfg(feature = "postgres")]
+mod revalidation;
+mod revocation;
+mod watch;
 #[cfg(any(feature = "http", feature = "jwt"))]
 mod web;

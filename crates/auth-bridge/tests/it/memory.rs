@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parlant_auth_bridge::{
-    Answer, AuthBridge, Cause, Config, Credential, Identity, Permission, Person, Reason, Session, SessionToken, Source,
-    User, Users, Verdict, Workspace,
+    Answer, AuthBridge, Cause, Config, Credential, Found, Identity, Permission, Person, Reason, Recheck, Session,
+    SessionToken, Source, User, Users, Verdict, Workspace,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -24,6 +25,10 @@ pub(crate) struct Memory {
     pub(crate) down: AtomicBool,
     gate: Semaphore,
     reads_signature: bool,
+    rechecks: bool,
+    /// How often it was asked about many, and about how many the last time.
+    pub(crate) rounds: AtomicUsize,
+    pub(crate) asked_together: AtomicUsize,
 }
 
 impl Memory {
@@ -35,7 +40,15 @@ impl Memory {
             down: AtomicBool::new(false),
             gate: Semaphore::new(PERMITS as usize),
             reads_signature: false,
+            rechecks: false,
+            rounds: AtomicUsize::new(0),
+            asked_together: AtomicUsize::new(0),
         }
+    }
+
+    /// One that can be asked about many at once.
+    pub(crate) fn rechecking() -> Self {
+        Self { rechecks: true, ..Self::new() }
     }
 
     /// One whose answers depend on the signature, and which finds no users.
@@ -52,6 +65,14 @@ impl Memory {
         self.sessions.lock().unwrap().insert(token.to_owned(), identity(token, expires_at));
     }
 
+    pub(crate) fn sign_out(&self, token: &str) {
+        self.sessions.lock().unwrap().remove(token);
+    }
+
+    pub(crate) fn is_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
@@ -59,11 +80,33 @@ impl Memory {
     async fn answer(&self, token: SessionToken<'_>) -> Result<Identity, parlant_auth_bridge::Refusal> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.asked.lock().unwrap().push((token.token.to_owned(), token.signed.map(str::to_owned)));
+        // What it says is of now, however long it takes to say it.
+        let found = self.sessions.lock().unwrap().get(token.token).cloned();
         let _permit = self.gate.acquire().await.unwrap();
         if self.down.load(Ordering::SeqCst) {
             return Err(Cause::new("the memory is gone").into());
         }
-        self.sessions.lock().unwrap().get(token.token).cloned().ok_or_else(|| Reason::UnknownSession.into())
+        found.ok_or_else(|| Reason::UnknownSession.into())
+    }
+}
+
+impl Recheck for Memory {
+    fn sessions<'a>(&'a self, ids: &'a [&'a str]) -> Answer<'a, Found<Identity>> {
+        self.rounds.fetch_add(1, Ordering::SeqCst);
+        self.asked_together.store(ids.len(), Ordering::SeqCst);
+        let sessions = self.sessions.lock().unwrap().clone();
+        Box::pin(async move {
+            let _permit = self.gate.acquire().await.unwrap();
+            if self.down.load(Ordering::SeqCst) {
+                return Err(Cause::new("the memory is gone").into());
+            }
+            let held = sessions.into_values().map(|identity| (identity.session.id.clone(), Ok(identity)));
+            Ok(held.filter(|(id, _)| ids.contains(&id.as_str())).collect())
+        })
+    }
+
+    fn users<'a>(&'a self, _: &'a [&'a str]) -> Answer<'a, Found<Person>> {
+        Box::pin(async { Ok(Found::new()) })
     }
 }
 
@@ -82,6 +125,10 @@ impl Source for Memory {
 
     fn users(&self) -> Option<&dyn Users> {
         (!self.reads_signature).then_some(self)
+    }
+
+    fn recheck(&self) -> Option<&dyn Recheck> {
+        self.rechecks.then_some(self)
     }
 }
 
@@ -135,5 +182,18 @@ pub(crate) fn word(verdict: &Verdict) -> &'static str {
         Verdict::Valid(_) => "valid",
         Verdict::Invalid(reason) => reason.as_str(),
         Verdict::Unknown(_) => "unknown",
+    }
+}
+
+/// Asks until the verdict is the expected one.
+pub(crate) async fn becomes(bridge: &AuthBridge, token: &str, expected: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let verdict = present(bridge, token).await;
+        if verdict == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "still {verdict}, never {expected}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

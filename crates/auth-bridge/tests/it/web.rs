@@ -26,6 +26,8 @@ impl Request {
 pub(crate) enum Reply {
     Json(u16, String),
     Redirect(String),
+    /// 429, to come back after so many seconds.
+    Limited(u64),
     /// Promises `promised` bytes and hangs up after these.
     Half {
         promised: usize,
@@ -88,6 +90,9 @@ async fn exchange(mut stream: TcpStream, answer: &(dyn Fn(&Request) -> Reply + S
         Reply::Json(status, body) => head(status, "application/json", body.len()) + &body,
         Reply::Redirect(to) => {
             format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        }
+        Reply::Limited(wait) => {
+            format!("HTTP/1.1 429 -\r\nx-retry-after: {wait}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         }
         Reply::Half { promised, sent } => head(200, "application/json", promised) + &sent,
         Reply::Hang => return std::future::pending().await,
