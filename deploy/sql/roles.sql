@@ -3,6 +3,7 @@
 --   parlant_migrator   owns the bridge's tables and makes new ones; used by `parlant-migrate` alone
 --   parlant_app        what the server runs as: reads, adds and changes rows of the bridge's tables, and
 --                      reads those columns of Sim's tables that decide who somebody is and what they may do
+--   parlant_backup     what `parlant-backup run` runs as: reads everything and changes nothing
 --   parlant_backup     what `parlant-backup run` dumps as: reads everything in the database, changes nothing
 --
 -- Run it in the bridge's database, as a superuser, or on a managed server as its administrator if that role also
@@ -18,6 +19,7 @@
 --
 --   \password parlant_migrator
 --   \password parlant_app
+--   \password parlant_backup
 --   \password parlant_backup
 --
 -- Only if `parlant-migrate plan` shall make its scratch database on this server:
@@ -158,5 +160,18 @@ begin
     execute format('revoke all on public.%I from parlant_app', sim.name);
     execute format('grant select (%s) on public.%I to parlant_app', sim.columns, sim.name);
   end loop;
+end
+$$;
+
+-- Backups need all of it, Sim's tables included: half a database cannot be restored. An administrator who may not give
+-- this away makes backups of the bridge's tables alone (`parlant-backup run --only-parlant`, as parlant_migrator).
+do $$
+begin
+  alter role parlant_backup set default_transaction_read_only = on;
+  if not pg_catalog.pg_has_role('parlant_backup', 'pg_read_all_data', 'USAGE') then
+    grant pg_read_all_data to parlant_backup;
+  end if;
+exception when insufficient_privilege then
+  raise warning 'parlant_backup may not read everything: grant it pg_read_all_data as a superuser';
 end
 $$;

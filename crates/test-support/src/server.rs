@@ -82,7 +82,7 @@ impl Server {
         run(&admin, ROLES).await;
         run(&admin, "drop role if exists sim; create role sim login").await;
         run(&admin, "grant usage, create on schema public to sim").await;
-        for role in ["sim", "parlant_app", "parlant_migrator"] {
+        for role in ["sim", "parlant_app", "parlant_migrator", "parlant_backup"] {
             run(&admin, &format!("alter role {role} password '{}'", self.cluster.password())).await;
         }
     }

@@ -54,6 +54,10 @@ impl Place {
     pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parlant-backup"));
         self.environment(&mut command);
+        if arguments.first() == Some(&"restore") {
+            // It makes databases, which the role that reads may not.
+            command.env("DATABASE_URL", self.database.superuser_url());
+        }
         command.args(arguments);
         command
     }
@@ -65,7 +69,7 @@ impl Place {
             .env_clear()
             .env("PATH", format!("{}:{path}", self.path("bin").display()))
             .envs(bin_dir.map(|dir| ("PG_BIN_DIR", dir)))
-            .env("DATABASE_URL", self.database.superuser_url())
+            .env("DATABASE_URL", self.database.url_as("parlant_backup"))
             .env("BACKUP_DIR", self.path("backups"))
             .env("LOG_FORMAT", "text")
             .current_dir(self.dir.path())

@@ -39,7 +39,7 @@ async fn a_run_makes_verifies_and_reports_a_backup() {
 async fn the_password_is_never_in_the_arguments_of_a_process() {
     let place = Place::new().await;
     place.fill(20_000).await;
-    let url = place.database.superuser_url();
+    let url = place.database.url_as("parlant_backup");
     let password = url.split([':', '@']).nth(2).unwrap().to_owned();
     assert!(password.len() >= 16, "the password of the tests is one that nothing else contains");
     let program = place.program(&["run", "--json"]).spawn().unwrap();

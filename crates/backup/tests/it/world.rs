@@ -86,7 +86,8 @@ impl World {
     }
 
     pub(crate) async fn restore(&self, name: Name, request: &RestoreRequest) -> Result<Restored, Error> {
-        restore(&self.config, &self.url(), &self.store, name, request, &Reporter::default(), pending()).await
+        let (url, progress) = (self.url(), Reporter::default());
+        Box::pin(restore(&self.config, &url, &self.store, name, request, &progress, pending())).await
     }
 
     pub(crate) fn archive(&self, manifest: &Manifest) -> PathBuf {
