@@ -51,31 +51,39 @@ fn every_rule_has_tests_and_they_hold() {
 
 #[test]
 fn whatever_is_broken_in_a_rule_a_test_notices() {
-    let scratch = tempfile::tempdir().unwrap();
+    let pages: BTreeSet<_> = rules().iter().map(Rule::page).collect();
     let (mut total, mut survivors) = (0, Vec::new());
-    for page in rules().iter().map(Rule::page).collect::<BTreeSet<_>>() {
-        let trials = trials(&page);
-        let (before, after) = (total, total + trials.len());
-        total = after;
-        // All of them are tried at once, each under a name of its own.
-        let mut rules = String::from("groups:\n  - name: mutants\n    rules:\n");
-        rules.extend(trials.iter().map(|trial| trial.rules.as_str()));
-        let file = scratch.path().join("parlant_alerts.yml");
-        fs::write(&file, rules).unwrap();
-        // What Prometheus refuses proves nothing.
-        hold(&promtool(&["check".as_ref(), "rules".as_ref(), "--lint=none".as_ref(), file.as_ref()]));
-        fs::create_dir_all(scratch.path().join("tests")).unwrap();
-        let file = scratch.path().join("tests/mutants.yml");
-        fs::write(&file, multiplied(&fs::read_to_string(tests(&page)).unwrap(), after - before)).unwrap();
-        let output = promtool(&["test".as_ref(), "rules".as_ref(), file.as_ref()]);
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        let is_noticed = |number: &usize| said.contains(&format!("_{number}, time: "));
-        assert!(!is_noticed(&0), "the unbroken rule is not what the tests expect: {said}");
-        let missed = trials.into_iter().enumerate().filter(|(number, _)| *number > 0 && !is_noticed(number));
-        survivors.extend(missed.map(|(_, trial)| trial.what));
-    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> = pages.iter().map(|page| scope.spawn(|| try_out(page))).collect();
+        for (tried, missed) in running.into_iter().map(|page| page.join().unwrap()) {
+            total += tried;
+            survivors.extend(missed);
+        }
+    });
     assert!(survivors.is_empty(), "{} of {total} survive:\n{}", survivors.len(), survivors.join("\n"));
     assert!(total > 500, "{total} are too few to mean anything");
+}
+
+/// How many ways there are to break the rules of this page, and those that its tests do not notice.
+fn try_out(page: &str) -> (usize, Vec<String>) {
+    let trials = trials(page);
+    let scratch = tempfile::tempdir().unwrap();
+    // All are tried at once, each under a name of its own.
+    let mut text = String::from("groups:\n  - name: trials\n    rules:\n");
+    text.extend(trials.iter().map(|trial| trial.rules.as_str()));
+    let file = scratch.path().join("parlant_alerts.yml");
+    fs::write(&file, text).unwrap();
+    // What Prometheus refuses proves nothing.
+    hold(&promtool(&["check".as_ref(), "rules".as_ref(), "--lint=none".as_ref(), file.as_ref()]));
+    fs::create_dir(scratch.path().join("tests")).unwrap();
+    let file = scratch.path().join("tests/trials.yml");
+    fs::write(&file, multiplied(&fs::read_to_string(tests(page)).unwrap(), trials.len())).unwrap();
+    let output = promtool(&["test".as_ref(), "rules".as_ref(), file.as_ref()]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let is_noticed = |number: usize| said.contains(&format!("_{number}, time: "));
+    assert!(!is_noticed(0), "the unbroken rule is not what the tests expect: {said}");
+    let missed = (1..trials.len()).filter(|number| !is_noticed(*number)).map(|number| trials[number].what.clone());
+    (trials.len() - 1, missed.collect())
 }
 
 /// A rule to try out.
