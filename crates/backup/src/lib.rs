@@ -1,4 +1,50 @@
 //! Backups that are verified by restoring them.
+//!
+//! [`make`] dumps a database and fingerprints its tables in one snapshot; [`verify`] restores the dump elsewhere and
+//! compares; [`restore`] does so for good; [`list`], [`find`] and [`prune`] look after what there is, in a directory or
+//! in a bucket ([`Store`]).
+//!
+//! ```no_run
+//! # async fn night() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::future::pending;
+//! use parlant_backup_core::{Config, Lock, Reporter, Request, Store, make, trial_server, verify};
+//!
+//! let config = Config::new("/var/backups/parlant");
+//! let database = parlant_db_pool::Config::new("postgres://parlant_backup:secret@db.internal/sim");
+//! let (lock, progress) = (Lock::take(&config.dir)?, Reporter::default());
+//! let made = make(&config, &database, &Request::default(), &lock, &progress, pending()).await?;
+//!
+//! let server = trial_server(&config).await?;
+//! let store = Store::Dir(config.dir.clone());
+//! verify(&config, &store, made.manifest.name, Some(&server), "1.0", &progress, pending()).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What makes a file a backup
+//! The manifest, which is written last: versions, the size and SHA-256 of the archive, and what each table held. Until
+//! then everything has a temporary name, and the next run, which has the lock, clears it away.
+//!
+//! # Why `pg_dump --format=custom --compress=0` into zstd
+//! On 1 GB of `parlant_event` with two cores and PostgreSQL 15:
+//!
+//! | way | seconds | MB kept | MB on disk at the peak |
+//! | --- | --- | --- | --- |
+//! | plain, then gzip | 25.6 | 256 | 1,047 |
+//! | custom, own zlib (level 1) | 9.6 | 304 | 304 |
+//! | directory, 2 jobs, own zlib (level 1) | 9.7 | 290 | 290 |
+//! | directory, 2 jobs, uncompressed | 4.9 | 996 | 996 |
+//! | **custom, uncompressed, into zstd -3** | **4.9** | **251** | **251** |
+//!
+//! One large table gains nothing from jobs, a directory cannot be streamed to a bucket or through encryption, and zstd
+//! takes less than the server's COPY, which is what bounds a dump. `pg_restore` can pick from the custom format and
+//! build indexes in parallel. Fingerprints of the same tables take 1.5 s on a third connection meanwhile.
+//!
+//! Encryption is the program `age`, whose files anybody can decrypt without this crate; the crate of that name would
+//! bring 81 others.
+//!
+//! # How to extend
+//! A new place for backups is a variant of [`Store`]. A new field of the manifest is an `Option` with
+//! `#[serde(default)]`; one that changes the meaning of others raises [`Manifest::FORMAT_VERSION`].
 
 mod config;
 mod damage;

@@ -11,6 +11,9 @@ use crate::Error;
 /// Most of a program's standard error that is kept, in bytes: its end.
 const COMPLAINT_LIMIT: usize = 2000;
 
+/// The system's authorities on Debian and on Red Hat.
+const SYSTEM_ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
 /// A program of PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
@@ -65,6 +68,10 @@ impl Tool {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
         command.envs(environment.iter().map(|(name, value)| (name, value)));
+        // Before version 16 libpq does not know the word.
+        if self.major < 16 && environment.contains(&("PGSSLROOTCERT", "system".to_owned())) {
+            command.envs(SYSTEM_ROOTS.iter().find(|file| Path::new(file).exists()).map(|file| ("PGSSLROOTCERT", file)));
+        }
         command
     }
 }
