@@ -69,6 +69,7 @@ struct Context<'a> {
     database: parlant_db_pool::Config,
     alerting: parlant_alerting::Config,
     progress: Reporter,
+    bar: Bar,
 }
 
 fn start(cli: &Cli) -> anyhow::Result<Exit> {
@@ -86,9 +87,9 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     settings.finish()?;
     let _guard = parlant_telemetry::init(&telemetry)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let context = Context { cli, config, database, alerting, progress: Reporter::default() };
     runtime.block_on(async {
-        let _bar = Bar::start(&context.progress);
+        let progress = Reporter::default();
+        let context = Context { cli, config, database, alerting, bar: Bar::start(&progress), progress };
         match &cli.command {
             Command::Run(arguments) => Box::pin(make::run(&context, arguments)).await,
             Command::List(arguments) => examine::list(&context, arguments).await,
@@ -103,6 +104,8 @@ impl Context<'_> {
     /// Data, for a person or for a program.
     fn print<T: Serialize>(&self, data: &T, text: impl Fn(&T) -> String) -> anyhow::Result<()> {
         let text = if self.cli.json { serde_json::to_string(data)? } else { text(data) };
+        // Both may be on one terminal.
+        self.bar.clear();
         writeln!(std::io::stdout().lock(), "{}", text.trim_end())?;
         Ok(())
     }

@@ -47,11 +47,18 @@ impl Bar {
     }
 }
 
-impl Drop for Bar {
-    fn drop(&mut self) {
+impl Bar {
+    /// Ends the drawing.
+    pub(crate) fn clear(&self) {
         if let Some((bar, task)) = &self.0 {
             task.abort();
             bar.finish_and_clear();
         }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
