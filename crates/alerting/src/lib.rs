@@ -29,6 +29,6 @@ pub use config::{Config, SLACK_WEBHOOK_URL, VARIABLES};
 pub use error::{SendError, WebhookError};
 pub use expression::{Aggregation, Combination, Comparison, Expression, Matcher, Selector, Source};
 pub use notification::{Notification, Severity};
-pub use rule::{RUNBOOKS, Rule, Unit, rule_file};
+pub use rule::{RUNBOOKS, Rule, rule_file};
 pub use rules::rules;
 pub use slack::Slack;

@@ -8,19 +8,6 @@ use crate::promql::duration;
 /// Where the runbooks are published. `{page}` stands for the page's name.
 pub const RUNBOOKS: &str = "https://docs.sim.com/runbooks/{page}";
 
-/// How a rule's value is shown to people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// A whole number.
-    Count,
-    /// Part of one, shown as percent.
-    Ratio,
-    /// A duration.
-    Seconds,
-    /// Bytes in powers of 1024.
-    Bytes,
-}
-
 /// When somebody is told what.
 ///
 /// Two rules may share a name: they are two ways to see the same trouble, with one runbook.
@@ -34,11 +21,10 @@ pub struct Rule {
     pub hold: Duration,
     /// What is looked at.
     pub expression: Expression,
-    /// The unit of the expression's values.
-    pub unit: Unit,
     /// One line: what is wrong.
     pub summary: &'static str,
-    /// What is known about it. `{value}` stands for the expression's value, any other `{name}` for that label.
+    /// What is known about it. `{count}`, `{percent}`, `{duration}` and `{bytes}` stand for the expression's value in that
+    /// form, any other `{name}` for that label.
     pub description: &'static str,
 }
 
@@ -78,12 +64,12 @@ impl Rule {
         while let Some((text, (name, tail))) =
             rest.split_once('{').and_then(|(text, tail)| Some((text, tail.split_once('}')?)))
         {
-            let shown = match (name, self.unit) {
-                ("value", Unit::Count) => r#"{{ $value | printf "%.0f" }}"#.to_owned(),
-                ("value", Unit::Ratio) => "{{ $value | humanizePercentage }}".to_owned(),
-                ("value", Unit::Seconds) => "{{ $value | humanizeDuration }}".to_owned(),
-                ("value", Unit::Bytes) => "{{ $value | humanize1024 }}B".to_owned(),
-                (label, _) => format!("{{{{ $labels.{label} }}}}"),
+            let shown = match name {
+                "count" => r#"{{ $value | printf "%.0f" }}"#.to_owned(),
+                "percent" => "{{ $value | humanizePercentage }}".to_owned(),
+                "duration" => "{{ $value | humanizeDuration }}".to_owned(),
+                "bytes" => "{{ $value | humanize1024 }}B".to_owned(),
+                label => format!("{{{{ $labels.{label} }}}}"),
             };
             template.extend([text, &shown]);
             rest = tail;

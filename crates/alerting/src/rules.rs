@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Severity::{Critical, Info, Warning};
 use crate::expression::{Expression, Selector, Source};
-use crate::rule::{Rule, Unit};
+use crate::rule::Rule;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -43,7 +43,6 @@ pub fn rules() -> Vec<Rule> {
         severity: Info,
         hold: Duration::ZERO,
         expression: Expression::Always,
-        unit: Unit::Count,
         summary: "Alerts are on their way",
         description: "Always fires: whoever no longer receives it knows that alerts no longer arrive.",
     };
@@ -59,7 +58,6 @@ fn service() -> Vec<Rule> {
             severity: Critical,
             hold: MINUTE,
             expression: up().last().equals(0.0).or(up().absent()),
-            unit: Unit::Count,
             summary: "Parlant server is down",
             description: "Prometheus gets no numbers from the server, or has no target with this job.",
         },
@@ -68,18 +66,16 @@ fn service() -> Vec<Rule> {
             severity: Warning,
             hold: 2 * MINUTE,
             expression: error_ratio(5 * MINUTE).above(0.1).and(request_rate(5 * MINUTE).above(TRAFFIC)),
-            unit: Unit::Ratio,
             summary: "High error rate in Parlant server",
-            description: "{value} of the requests of the last 5 minutes failed (status 5xx).",
+            description: "{percent} of the requests of the last 5 minutes failed (status 5xx).",
         },
         Rule {
             name: "ParlantErrorBudgetBurn",
             severity: Critical,
             hold: Duration::ZERO,
             expression: burn(FAST_BURN, HOUR, 5 * MINUTE),
-            unit: Unit::Ratio,
             summary: "Parlant server burns its error budget fast",
-            description: "{value} of the requests of the last hour failed: at this rate the budget of a month (0.1 %) \
+            description: "{percent} of the requests of the last hour failed: at this rate the budget of a month (0.1 %) \
                 is gone in two days.",
         },
         Rule {
@@ -87,9 +83,8 @@ fn service() -> Vec<Rule> {
             severity: Warning,
             hold: Duration::ZERO,
             expression: burn(SLOW_BURN, 6 * HOUR, 30 * MINUTE),
-            unit: Unit::Ratio,
             summary: "Parlant server burns its error budget",
-            description: "{value} of the requests of the last 6 hours failed: at this rate the budget of a month \
+            description: "{percent} of the requests of the last 6 hours failed: at this rate the budget of a month \
                 (0.1 %) is gone in five days.",
         },
         Rule {
@@ -101,9 +96,8 @@ fn service() -> Vec<Rule> {
                 .quantile(0.95)
                 .above(1.0)
                 .and(seconds("parlant_http_request_duration_seconds_count").sum().above(TRAFFIC)),
-            unit: Unit::Seconds,
             summary: "High response time in Parlant server",
-            description: "One request in twenty of the last 5 minutes took {value} or longer.",
+            description: "One request in twenty of the last 5 minutes took {duration} or longer.",
         },
         Rule {
             name: "ParlantHealthCheckFailing",
@@ -111,7 +105,6 @@ fn service() -> Vec<Rule> {
             hold: 5 * MINUTE,
             // The database has a rule of its own.
             expression: Selector::new("parlant_health_check_status").without("check", &["database"]).last().equals(0.0),
-            unit: Unit::Count,
             summary: "A health check of Parlant server fails",
             description: "The health check {check} is unhealthy.",
         },
@@ -128,7 +121,6 @@ fn database() -> Vec<Rule> {
             severity: Critical,
             hold: MINUTE,
             expression: Selector::new("parlant_database_up").last().equals(0.0),
-            unit: Unit::Count,
             summary: "Parlant server cannot reach its database",
             description: "PostgreSQL does not answer the server; requests that need it get status 503.",
         },
@@ -137,18 +129,16 @@ fn database() -> Vec<Rule> {
             severity: Warning,
             hold: 3 * MINUTE,
             expression: most(active).over(most(Selector::new("parlant_database_connections_max"))).above(0.8),
-            unit: Unit::Ratio,
             summary: "High database connection usage",
-            description: "{value} of the connections that the server may open are in use.",
+            description: "{percent} of the connections that the server may open are in use.",
         },
         Rule {
             name: "ParlantMigrationsPending",
             severity: Warning,
             hold: 5 * MINUTE,
             expression: Selector::new("parlant_migrations_pending").last().max_by(&[]).above(0.0),
-            unit: Unit::Count,
             summary: "The database schema is behind Parlant server",
-            description: "{value} migrations that the running server needs are not applied.",
+            description: "{count} migrations that the running server needs are not applied.",
         },
     ]
 }
@@ -165,7 +155,6 @@ fn authentication() -> Vec<Rule> {
             hold: 2 * MINUTE,
             // The window is no longer than `hold`, so that a single failure does not last until the alert fires.
             expression: VALIDATIONS.with("outcome", &["unknown"]).rate(2 * MINUTE).sum_by(&["source"]).above(0.0),
-            unit: Unit::Count,
             summary: "Parlant server cannot tell who its users are",
             description: "The source of sessions ({source}) gives no answers; users get status 503.",
         },
@@ -174,18 +163,16 @@ fn authentication() -> Vec<Rule> {
             severity: Warning,
             hold: 5 * MINUTE,
             expression: share(VALIDATIONS.without("outcome", &["valid"]), VALIDATIONS),
-            unit: Unit::Ratio,
             summary: "High authentication failure rate",
-            description: "{value} of the credentials presented in the last 5 minutes were not accepted.",
+            description: "{percent} of the credentials presented in the last 5 minutes were not accepted.",
         },
         Rule {
             name: "ParlantAuthCacheMissRate",
             severity: Info,
             hold: 5 * MINUTE,
             expression: share(LOOKUPS.with("result", &["miss"]), LOOKUPS),
-            unit: Unit::Ratio,
             summary: "The session cache misses often",
-            description: "{value} of the look-ups of the last 5 minutes found nothing in the session cache.",
+            description: "{percent} of the look-ups of the last 5 minutes found nothing in the session cache.",
         },
     ]
 }
@@ -197,27 +184,24 @@ fn resources() -> Vec<Rule> {
             severity: Warning,
             hold: 5 * MINUTE,
             expression: Selector::new("process_resident_memory_bytes").last().above(2_147_483_648.0),
-            unit: Unit::Bytes,
             summary: "High memory usage",
-            description: "The server occupies {value} of memory.",
+            description: "The server occupies {bytes} of memory.",
         },
         Rule {
             name: "ParlantDiskSpaceLow",
             severity: Warning,
             hold: 10 * MINUTE,
             expression: Selector::new("parlant_disk_used_ratio").last().above(0.85),
-            unit: Unit::Ratio,
             summary: "A disk of Parlant server is filling up",
-            description: "{mountpoint} is {value} full.",
+            description: "{mountpoint} is {percent} full.",
         },
         Rule {
             name: "ParlantTooManySessions",
             severity: Warning,
             hold: 5 * MINUTE,
             expression: Selector::new("parlant_active_sessions").last().max_by(&[]).above(1000.0),
-            unit: Unit::Count,
             summary: "High number of active sessions",
-            description: "{value} agent sessions are active.",
+            description: "{count} agent sessions are active.",
         },
     ]
 }
@@ -230,7 +214,6 @@ fn backups() -> Vec<Rule> {
             severity: Warning,
             hold: 15 * MINUTE,
             expression: too_old().or(BACKUP_SUCCESS.absent()),
-            unit: Unit::Count,
             summary: "There is no recent backup",
             description: "The last good backup is more than 26 hours old, or Prometheus knows of none by parlant-backup. \
                 If something else makes your backups: parlant-ops alerts render --without ParlantBackupTooOld.",
@@ -240,9 +223,8 @@ fn backups() -> Vec<Rule> {
             severity: Warning,
             hold: 15 * MINUTE,
             expression: BACKUP_VERIFIED.last().age().above(BACKUP_AGE).unless(too_old()),
-            unit: Unit::Seconds,
             summary: "Backups are made but not verified",
-            description: "The last trial restore that matched its backup was {value} ago.",
+            description: "The last trial restore that matched its backup was {duration} ago.",
         },
     ]
 }

@@ -15,3 +15,10 @@ fn the_rule_file_is_what_the_table_says() {
         panic!("{} was not what the table says; it is now: commit it", path.display());
     }
 }
+
+#[test]
+fn only_the_server_s_end_and_the_backups_need_prometheus_to_be_seen() {
+    let rules = rules();
+    let names: Vec<_> = rules.iter().filter(|rule| rule.needs_prometheus()).map(|rule| rule.name).collect();
+    assert_eq!(names, ["ParlantServiceDown", "ParlantBackupTooOld", "ParlantBackupUnverified"]);
+}

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use parlant_alerting::{
-    Aggregation, Combination, Comparison, Expression, Matcher, Rule, Selector, Severity, Source, Unit,
-};
+use parlant_alerting::{Aggregation, Combination, Comparison, Expression, Matcher, Rule, Selector, Severity, Source};
 
 /// A rule that is wrong in one place.
 pub(crate) struct Mutant {
@@ -32,9 +30,11 @@ pub(crate) fn mutants(rule: &Rule) -> Vec<Mutant> {
             add(format!("{severity}"), Rule { severity, ..rule.clone() });
         }
     }
-    if rule.description.contains("{value}") {
-        let unit = if rule.unit == Unit::Count { Unit::Seconds } else { Unit::Count };
-        add(format!("{unit:?}"), Rule { unit, ..rule.clone() });
+    for form in ["{count}", "{percent}", "{duration}", "{bytes}"] {
+        if rule.description.contains(form) {
+            let description = rule.description.replace(form, "{instance}").leak();
+            add(format!("no {form}"), Rule { description, ..rule.clone() });
+        }
     }
     for comparison in comparisons(&rule.expression) {
         let right = comparison.to_string();
