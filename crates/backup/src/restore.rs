@@ -105,6 +105,13 @@ pub async fn restore(
             request.database
         )));
     }
+    if old.as_ref().is_some_and(|old| old.has_others) && manifest.scope.only_parlant {
+        return Err(Error::Refused(format!(
+            "the backup has the bridge's tables alone, and {} has others: restore it under another name, and copy the \
+             tables from there",
+            request.database
+        )));
+    }
     let locale = old.as_ref().map_or_else(
         || Locale {
             encoding: &manifest.database.encoding,
@@ -221,6 +228,8 @@ struct Old {
     collate: String,
     ctype: String,
     is_empty: bool,
+    /// Whether it has more than the bridge's tables.
+    has_others: bool,
 }
 
 impl Server {
@@ -233,16 +242,17 @@ from pg_catalog.pg_database where datname = $1";
             return Ok(None);
         };
         let client = parlant_db_pool::connect(&self.database(database)).await?;
-        let sql = "-- is_empty
-select not exists (
-  select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and not exists (
-    select from pg_catalog.pg_depend d
-    where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
-  )
-)";
-        let is_empty = client.query_typed_one(sql, &[]).await.map_err(Error::database("look into the database"))?;
-        Ok(Some(Old { encoding: row.get(0), collate: row.get(1), ctype: row.get(2), is_empty: is_empty.get(0) }))
+        let sql = "-- tables_in_use
+select n.nspname = 'public' and starts_with(c.relname::text, 'parlant_') as ours
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind not in ('i', 'I', 't') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and not exists (
+  select from pg_catalog.pg_depend d
+  where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+)
+group by 1";
+        let found = client.query_typed(sql, &[]).await.map_err(Error::database("look into the database"))?;
+        let (is_empty, has_others) = (found.is_empty(), found.iter().any(|row| !row.get::<_, bool>("ours")));
+        Ok(Some(Old { encoding: row.get(0), collate: row.get(1), ctype: row.get(2), is_empty, has_others }))
     }
 
     /// Renames databases in one transaction; the inner error is that somebody is connected to one of them. The server

@@ -49,6 +49,15 @@ async fn a_database_with_something_in_it_is_left_alone_unless_told_otherwise() {
 }
 
 #[tokio::test]
+async fn our_tables_alone_never_take_the_place_of_a_database_that_has_more() {
+    let world = World::new().await;
+    let manifest = world.backup().await;
+    world.edit(manifest.name, |json| json["scope"]["only_parlant"] = true.into());
+    let error = world.restore(manifest.name, &into(world.database.name(), Existing::Swap)).await.unwrap_err();
+    assert!(matches!(&error, Error::Refused(reason) if reason.contains("has others")), "{error}");
+}
+
+#[tokio::test]
 async fn an_empty_database_is_replaced_without_a_word() {
     let world = World::new().await;
     let manifest = world.backup().await;
