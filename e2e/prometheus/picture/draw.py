@@ -10,12 +10,14 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.dates as dates
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.ticker import FuncFormatter
+from PIL import Image
 
 BACKGROUND, PANEL, TEXT, FAINT = "#111217", "#181b1f", "#d8d9da", "#8e9297"
 LINES = ["#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#f2495c", "#b877d9", "#37872d", "#fade2a", "#8ab8ff", "#ffa6b0"]
 NAMED = {"green": "#73bf69", "red": "#f2495c", "orange": "#ff9830", "blue": "#5794f2", "transparent": "none"}
-COLUMN, ROW = 0.62, 0.3
+COLUMN, ROW = 0.58, 0.23
 
 
 def humane(value, unit):
@@ -32,7 +34,7 @@ def humane(value, unit):
         if value and abs(value) < 1:
             return f"{value * 1000:.3g} ms"
         return f"{value:.3g} s" if abs(value) < 120 else f"{value / 60:.3g} min"
-    return f"{value:.3g}" + {"reqps": " req/s", "ops": " /s"}.get(unit, "")
+    return (f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}") + {"reqps": " req/s", "ops": " /s"}.get(unit, "")
 
 
 def label(legend, metric):
@@ -85,16 +87,19 @@ def plot(axes, panel):
             axes.fill_between(times, base, heights, color=color, alpha=0.3, linewidth=0)
             bottom = {**(bottom or {}), **dict(zip(times, heights))}
         axes.plot(times, heights, color=color, linewidth=1, linestyle="--" if dashed else "-", label=name)
-    if "thresholdsStyle" in custom:
-        for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]:
-            axes.axhline(step["value"], color=NAMED[step["color"]], linewidth=0.8)
     if custom.get("scaleDistribution", {}).get("type") == "log":
         axes.set_yscale("log")
     else:
-        axes.set_ylim(bottom=0)
+        # Room for the legend, and for a threshold only where the values come near it.
+        drawn = [value for line in axes.lines for value in line.get_ydata() if value == value]
+        axes.set_ylim(0, max(drawn, default=0) * 1.35 or 1)
+    if "thresholdsStyle" in custom:
+        for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]:
+            if step["value"] < axes.get_ylim()[1]:
+                axes.axhline(step["value"], color=NAMED[step["color"]], linewidth=0.8)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: humane(value, unit)))
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
-    axes.xaxis.set_major_locator(plt.MaxNLocator(4))
+    axes.xaxis.set_major_locator(plt.MaxNLocator(3))
     axes.tick_params(colors=FAINT, labelsize=5, length=0)
     axes.grid(color="#2c3235", linewidth=0.4)
     if axes.get_legend_handles_labels()[1]:
@@ -109,7 +114,7 @@ def stat(axes, panel):
     text = mapping["text"] if mapping else humane(value, panel["fieldConfig"]["defaults"]["unit"])
     text = text if found else panel["fieldConfig"]["defaults"].get("noValue", "No data")
     color = NAMED[mapping["color"]] if mapping else threshold(panel, value) if found else FAINT
-    axes.text(0.5, 0.4, text, color=color, fontsize=13, ha="center", va="center", transform=axes.transAxes)
+    axes.text(0.5, 0.45, text, color=color, fontsize=13, ha="center", va="center", transform=axes.transAxes)
 
 
 def bars(axes, panel):
@@ -140,7 +145,7 @@ def table(axes, panel):
     hidden = {"__name__", "job", "service"}
     lines = ["   ".join(f"{value}" for key, value in metric.items() if key not in hidden) + ("" if metric.get("alertname") or metric.get("version") else f"   {humane(values[-1][1], 'none')}") for _, metric, values in series(panel)]
     text = "\n".join(lines) or panel["fieldConfig"]["defaults"].get("noValue", "")
-    axes.text(0.02, 0.85, text, color=TEXT, fontsize=5.5, va="top", transform=axes.transAxes, wrap=True)
+    axes.text(0.01, 0.95, text, color=TEXT, fontsize=5.5, va="top", transform=axes.transAxes, wrap=True)
 
 
 DRAW = {"timeseries": plot, "stat": stat, "bargauge": bars, "state-timeline": timeline, "table": table}
@@ -150,24 +155,29 @@ def main(answers, picture):
     with open(answers, encoding="utf-8") as file:
         panels = json.load(file)
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
-    figure = plt.figure(figsize=(24 * COLUMN, height * ROW), facecolor=BACKGROUND)
+    figure = plt.figure(figsize=(24 * COLUMN, height * ROW), dpi=110, facecolor=BACKGROUND)
     for panel in panels:
         place = panel["gridPos"]
         left, top = place["x"] / 24, 1 - place["y"] / height
         width, tall = place["w"] / 24, place["h"] / height
+        if panel["type"] == "row":
+            figure.text(left + 0.004, top - tall / 2, panel["title"], color=TEXT, fontsize=8, weight="bold", va="center")
+            continue
         box = figure.add_axes((left + 0.001, top - tall + 0.001, width - 0.002, tall - 0.002), facecolor=PANEL)
         box.set_xticks([])
         box.set_yticks([])
         for spine in box.spines.values():
             spine.set_color("#2c3235")
         box.set_title(panel["title"], color=TEXT, fontsize=6.5, loc="left", x=0.015, y=1, pad=-8)
-        margin = 0.1 / place["w"] if panel["type"] in ("stat", "table", "bargauge") else 0.045
-        inner = (left + margin, top - tall + 0.35 / height * 1.6, width - margin - 0.008, tall - 0.35 / height * 5)
+        margin = 0.008 if panel["type"] in ("stat", "table", "bargauge") else 0.045
+        inner = (left + margin, top - tall + 0.9 / height, width - margin - 0.008, tall - 2.3 / height)
         axes = figure.add_axes(inner, facecolor=PANEL)
         for spine in axes.spines.values():
             spine.set_visible(False)
         DRAW[panel["type"]](axes, panel)
-    figure.savefig(picture, dpi=100, facecolor=BACKGROUND)
+    figure.canvas.draw()
+    image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    image.quantize(96).save(picture, optimize=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { interpolate, panels } from '../lib/dashboard.mjs';
+import { dashboard, interpolate } from '../lib/dashboard.mjs';
 import { Stack } from '../lib/stack.mjs';
 
 const stack = new Stack();
@@ -11,11 +11,11 @@ await stack.start();
 try {
   await stack.backup();
   const started = Date.now() / 1000;
-  await live();
+  const rest = await live();
   const end = Date.now() / 1000;
   const times = { rateInterval: '5s', range: `${Math.round(end - started)}s` };
   const answers = await Promise.all(
-    panels.map(async (panel) => {
+    dashboard.panels.map(async (panel) => {
       const ask = async ({ expr, legendFormat, instant }) => {
         const query = interpolate(expr, times);
         const { result } = instant
@@ -23,14 +23,16 @@ try {
           : await stack.ask('query_range', { query, start: started, end, step: '1' });
         return { legendFormat, result };
       };
-      return { ...panel, answers: await Promise.all(panel.targets.map(ask)) };
+      return { ...panel, answers: await Promise.all((panel.targets ?? []).map(ask)) };
     }),
   );
   await writeFile(process.argv[2], JSON.stringify(answers));
+  await rest();
 } finally {
   await stack.stop();
 }
 
+/** Returns how to end it, with the last fault still there. */
 async function live() {
   const { server, credential, workspace } = stack;
   const { json: agent } = await server.post('/api/v1/agents', credential, { name: 'Ada', workspace_id: workspace });
@@ -65,10 +67,8 @@ async function live() {
   await pause(12_000);
   stack.database.proxy.restore();
   await pause(40_000);
-  // Somebody tries tokens.
-  const stop = stack.load(2, () => stack.stranger());
-  await pause(15_000);
-  await stop();
-  await pause(15_000);
-  await Promise.all(stops.map((end) => end()));
+  // Somebody tries tokens, and an alert fires.
+  stops.push(stack.load(4, () => stack.stranger()));
+  await pause(25_000);
+  return () => Promise.all(stops.map((stop) => stop()));
 }

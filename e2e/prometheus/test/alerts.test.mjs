@@ -14,8 +14,8 @@ const stack = Stack.around((stack) => stack.backup());
 /** How long each half of a story may take, in milliseconds. */
 const DEADLINE = 60_000;
 
-/** What an error budget remembers by design outlasts the errors. */
-const LASTING = ['ParlantWatchdog', 'ParlantErrorBudgetBurn'];
+/** An error budget remembers by design, and the machine's disks are its own affair. */
+const LASTING = ['ParlantWatchdog', 'ParlantErrorBudgetBurn', 'ParlantDiskSpaceLow'];
 
 /** Nothing that a story before has left is pending, firing or untold. */
 const quiet = () =>
