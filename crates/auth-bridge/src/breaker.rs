@@ -65,14 +65,9 @@ impl Breaker {
     /// Learns from the answer to a question of `asked`.
     pub(crate) fn learn<T>(&self, asked: Instant, answer: &Result<T, Refusal>) {
         match answer {
-            Err(Refusal::Unknown(cause)) if !cause.is_answer() => self.failed(asked),
+            Err(Refusal::Unknown(cause)) if !cause.is_answer() => self.state().failed(asked, Instant::now(), pause()),
             _ => self.state().answered(Instant::now()),
         }
-    }
-
-    /// A question of `asked` has not been answered in time.
-    pub(crate) fn failed(&self, asked: Instant) {
-        self.state().failed(asked, Instant::now(), pause());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

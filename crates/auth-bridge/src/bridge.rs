@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use crate::breaker::Breaker;
-use crate::cache::{self, Cache, Key, Memory};
+use crate::cache::{self, Cache, Held, Key, Memory};
 use crate::credential::Form;
 use crate::metrics::{By, Metrics};
 use crate::revalidate;
@@ -21,7 +21,7 @@ use crate::{
     Verdict, Verifier,
 };
 
-/// How long an answer is waited for by somebody who can be served without.
+/// How long an answer is waited for on behalf of those who can be served without.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Judges credentials. Cheap to clone; all clones share one cache.
@@ -141,58 +141,76 @@ impl fmt::Debug for AuthBridge {
 }
 
 impl Inner {
-    async fn judge(&self, credential: &Credential) -> Result<Arc<Identity>, Refusal> {
-        let form = credential.form()?;
-        let value = credential.value();
+    async fn judge(self: &Arc<Self>, credential: &Credential) -> Result<Arc<Identity>, Refusal> {
+        let key = self.key(credential)?;
+        match self.cache.recall(&key, &self.metrics) {
+            Memory::Fresh(identity) => Ok(identity),
+            Memory::Refused(reason) => Err(reason.into()),
+            Memory::Stale(held) => self.refresh(key, credential, &held).await,
+            Memory::Nothing => self.fill(key, credential).await,
+        }
+    }
+
+    /// What the answer depends on.
+    fn key(&self, credential: &Credential) -> Result<Key, Reason> {
+        let (form, value) = (credential.form()?, credential.value());
         if form == Form::Jwt {
-            let verifier = self.verifier.as_deref().ok_or(Reason::Unsupported)?;
-            return self.remembered(key(&[b"jwt", value.as_bytes()]), true, || self.jwt(verifier, value)).await;
+            self.verifier.as_ref().ok_or(Reason::Unsupported)?;
+            return Ok(digest(&[b"jwt", value.as_bytes()]));
         }
         let (token, signed) = self.check_signature(form, value)?;
-        let carrier = credential.carrier();
         // An unchecked signature decides in the source, so it must decide in the cache as well. Where it does not
         // decide, it must not make a second entry: one valid token could fill the cache.
         let signature = signed.as_deref().filter(|_| self.source.reads_signature() && self.signer.is_none());
-        let key = key(&[
+        Ok(digest(&[
             b"session",
-            carrier.cookie_name().unwrap_or_default().as_bytes(),
+            credential.carrier().cookie_name().unwrap_or_default().as_bytes(),
             token.as_bytes(),
             signature.unwrap_or_default().as_bytes(),
-        ]);
-        let question = SessionToken { token, signed: signed.as_deref(), carrier, client: credential.client() };
-        let load = async || live(self.ask(self.source.session(question)).await?);
-        self.remembered(key, false, load).await
+        ]))
     }
 
-    /// What is remembered, or `load`'s answer, or what was known before if that takes too long or says nothing.
-    async fn remembered<F>(&self, key: Key, is_jwt: bool, load: impl Fn() -> F) -> Result<Arc<Identity>, Refusal>
-    where
-        F: Future<Output = Result<Arc<Identity>, Refusal>>,
-    {
-        let held = match self.cache.recall(&key, &self.metrics) {
-            Memory::Fresh(identity) => return Ok(identity),
-            Memory::Refused(reason) => return Err(reason.into()),
-            Memory::Stale(held) => Some(held),
-            Memory::Nothing => None,
-        };
-        let asked = Instant::now();
-        let answer = self.cache.fill(key, is_jwt, &self.metrics, load);
-        let Some(held) = held else {
-            return answer.await;
-        };
-        let cause = match timeout(PATIENCE, answer).await {
-            Ok(Err(Refusal::Unknown(cause))) => cause,
-            Ok(answer) => return answer,
-            Err(_) => {
-                self.breaker.failed(asked);
-                Cause::new("the source takes long")
+    /// A new answer, or what was known before if that takes long or says nothing. However long it takes, it comes
+    /// into the cache, and nobody else waits for it.
+    async fn refresh(
+        self: &Arc<Self>,
+        key: Key,
+        credential: &Credential,
+        held: &Arc<Held>,
+    ) -> Result<Arc<Identity>, Refusal> {
+        let waited = self.cache.asked_since(&key).unwrap_or_default();
+        let cause = if waited < PATIENCE {
+            let (bridge, credential) = (Arc::clone(self), credential.clone());
+            let filling = tokio::spawn(async move { bridge.fill(key, &credential).await });
+            match timeout(PATIENCE.saturating_sub(waited), filling).await {
+                Ok(Ok(Err(Refusal::Unknown(cause)))) => cause,
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(_)) | Err(_) => Cause::new("the source takes long"),
             }
+        } else {
+            Cause::new("the source takes long")
         };
-        if !self.cache.still_holds(&key, &held) {
+        if !self.cache.still_holds(&key, held) {
             return Err(cause.into());
         }
         self.metrics.stale.increment(1);
         Ok(Arc::clone(&held.identity))
+    }
+
+    async fn fill(&self, key: Key, credential: &Credential) -> Result<Arc<Identity>, Refusal> {
+        let is_jwt = credential.form() == Ok(Form::Jwt);
+        self.cache.fill(key, is_jwt, &self.metrics, || self.look_up(credential)).await
+    }
+
+    async fn look_up(&self, credential: &Credential) -> Result<Arc<Identity>, Refusal> {
+        let (form, value) = (credential.form()?, credential.value());
+        if form == Form::Jwt {
+            return self.jwt(self.verifier.as_deref().ok_or(Reason::Unsupported)?, value).await;
+        }
+        let (token, signed) = self.check_signature(form, value)?;
+        let (carrier, client) = (credential.carrier(), credential.client());
+        let question = SessionToken { token, signed: signed.as_deref(), carrier, client };
+        live(self.ask(self.source.session(question)).await?)
     }
 
     /// The source's answer, unless it has not answered lately.
@@ -235,7 +253,7 @@ fn live(identity: Identity) -> Result<Arc<Identity>, Refusal> {
 }
 
 /// None of the parts can contain the separator.
-fn key(parts: &[&[u8]]) -> Key {
+fn digest(parts: &[&[u8]]) -> Key {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update(part);

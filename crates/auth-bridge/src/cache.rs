@@ -170,6 +170,11 @@ impl Cache {
         is_live(&held.identity, Utc::now()) && self.valid.get(key).is_some_and(|now| Arc::ptr_eq(&now, held))
     }
 
+    /// How long ago the question about it was put that has no answer yet.
+    pub(crate) fn asked_since(&self, key: &Key) -> Option<Duration> {
+        self.flights.age(key)
+    }
+
     /// The answer of `load`, of which only one runs per key at a time, and remembers it. A caller that goes away does
     /// not take the others' load with it: one of them starts over.
     pub(crate) async fn fill<F>(

@@ -20,7 +20,7 @@ use crate::web::{Reply, Web};
 const STEADY: usize = 5;
 const RECOVERY: Duration = Duration::from_secs(2);
 /// What a loaded machine may add.
-const SLACK: Duration = Duration::from_millis(500);
+const SLACK: Duration = Duration::from_secs(1);
 
 type Act = Box<dyn FnMut() -> BoxFuture<'static, ()>>;
 
@@ -93,8 +93,8 @@ impl Run {
         let seen = seen.lock().unwrap();
         println!("valid, refused, unknown: {:?}; slowest {:?}", seen.requests, seen.slowest);
         assert!(seen.wrong.is_empty(), "{:?}", &seen.wrong[..seen.wrong.len().min(5)]);
-        assert!(seen.slowest < self.latency + SLACK, "{:?}", seen.slowest);
-        assert!(seen.requests[0] > 1000 && seen.requests[1] > 100, "{:?}", seen.requests);
+        assert!(seen.slowest < self.latency + 2 * SLACK, "{:?}", seen.slowest);
+        assert!(seen.requests[0] > 500 && seen.requests[1] > 20, "{:?}", seen.requests);
     }
 }
 

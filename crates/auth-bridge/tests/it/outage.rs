@@ -112,6 +112,28 @@ async fn a_source_that_hangs_delays_nobody_who_is_known() {
 }
 
 #[tokio::test]
+async fn a_slow_answer_comes_into_the_cache_although_nobody_waited_for_it() {
+    let config = Config { cache_ttl: Duration::from_secs(1), ..Config::default() };
+    let (bridge, memory) = bridge(&config, Memory::new());
+    memory.sign_in("ada", in_an_hour());
+    assert_eq!(present(&bridge, "ada").await, "valid");
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+    let held = memory.hold().await;
+    let start = Instant::now();
+    assert_eq!(present(&bridge, "ada").await, "valid");
+    assert!(start.elapsed() >= Duration::from_millis(200), "the first waits a little");
+    let start = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(present(&bridge, "ada").await, "valid");
+    }
+    assert!(start.elapsed() < Duration::from_millis(200), "{:?}: the others do not", start.elapsed());
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(present(&bridge, "ada").await, "valid");
+    assert_eq!(memory.calls(), 2);
+}
+
+#[tokio::test]
 async fn a_dead_source_is_asked_rarely() {
     let (bridge, memory) = bridge(&Config::default(), Memory::new());
     memory.is_down(true);
