@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use parlant_backup_core::{
-    Existing, Level, Listed, Lock, Name, Reason, RestoreRequest, Store, find, list as list_store, prune as prune_store,
-    restore as restore_backup, trial_server, verify as verify_backup,
+    Existing, Level, Listed, Lock, Name, Numbers, Reason, RestoreRequest, Store, find, list as list_store,
+    prune as prune_store, restore as restore_backup, trial_server, verify as verify_backup,
 };
 use serde::Serialize;
 
 use crate::cli::{PlaceArguments, PruneArguments, RestoreArguments, VerifyArguments};
+use crate::make::record;
 use crate::signals::interruption;
 use crate::{Context, Exit, render};
 
@@ -79,6 +80,9 @@ pub(crate) async fn verify(context: &Context<'_>, arguments: &VerifyArguments) -
         server.stop().await;
     }
     let evidence = verified?;
+    if evidence.level == Level::Restore {
+        record(context, Numbers { verified: Some(evidence.verified_at), ..Numbers::default() });
+    }
     let verdict = Verdict {
         name,
         place: store.to_string(),

@@ -163,7 +163,7 @@ fn stores(context: &Context<'_>, warnings: &mut Vec<String>) -> Vec<Store> {
 }
 
 /// Writes the text file, if one is configured. Its failure spoils no backup.
-fn record(context: &Context<'_>, numbers: Numbers) {
+pub(crate) fn record(context: &Context<'_>, numbers: Numbers) {
     if let Some(path) = &context.config.metrics_file
         && let Err(error) = write_textfile(path, numbers)
     {
