@@ -1,6 +1,8 @@
-//! The program against a real S3 server, moto's, over a network that fails. `e2e/backup/run` brings the server.
+//! The program with what `cargo test` does without: a real S3 server, moto's, over a network that fails, and `age`.
+//! `e2e/backup/run` brings both.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed assumption is a failed test")]
 
+mod encryption;
 #[path = "../it/place.rs"]
 #[expect(dead_code, reason = "the other suite needs more of it")]
 mod place;
