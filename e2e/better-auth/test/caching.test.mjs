@@ -73,6 +73,84 @@ for (const source of SOURCES) {
   });
 }
 
+describe('the default settings, source database', { concurrency: true }, () => {
+  const BOUND = 2000;
+  let bridge;
+  before(async () => {
+    bridge = await world.bridge('database', sim, { ENABLE_CACHING: 'true' });
+  });
+
+  const admin = async () => {
+    const person = await world.signUp(sim, 'Admin');
+    await world.rows.makePlatformAdmin(person);
+    return person;
+  };
+  const administer = async (person, what, body) => {
+    const answer = await person.browser.post(`/api/auth/admin/${what}`, body);
+    assert.equal(answer.status, 200, answer.text);
+    return answer.json;
+  };
+  const post = async (person, route, body) => {
+    const answer = await person.browser.post(`/api/auth/${route}`, body);
+    assert.equal(answer.status, 200, answer.text);
+  };
+
+  /** Ways in which a session ends. Each gets the session, and another one of the same user. */
+  const ends = {
+    'a sign-out': (person) => person.signOut(),
+    'revoked by its user': (person, other) => post(other, 'revoke-session', { token: person.token }),
+    'revoked with the others': (person, other) => post(other, 'revoke-other-sessions'),
+    'revoked with all': (person, other) => post(other, 'revoke-sessions'),
+    'a changed password': (person, other) =>
+      post(other, 'change-password', {
+        currentPassword: person.password,
+        newPassword: `new-${person.password}`,
+        revokeOtherSessions: true,
+      }),
+    'revoked by an administrator': async (person) =>
+      administer(await admin(), 'revoke-user-session', { sessionToken: person.token }),
+    'revoked with all by an administrator': async (person) =>
+      administer(await admin(), 'revoke-user-sessions', { userId: person.id }),
+    'a ban': async (person) => administer(await admin(), 'ban-user', { userId: person.id }),
+    'a ban that leaves the session': (person) => world.rows.ban(person),
+    'a ban for an hour': (person) => world.rows.ban(person, '1 hour'),
+    'a removed user': async (person) => administer(await admin(), 'remove-user', { userId: person.id }),
+    'an end brought forward': (person) => world.rows.endSessionIn(person, '0 seconds'),
+    'its own end': (person) => world.rows.endSessionIn(person, '1 second'),
+  };
+  for (const [what, finish] of Object.entries(ends)) {
+    test(`${what} is seen within 2 s`, async () => {
+      const person = await world.signUp(sim);
+      const other = await person.signIn();
+      assertAdmitted(await bridge.status(bearer(person)), person);
+      await finish(person, other);
+      const start = Date.now();
+      // The clock runs from the end of the session: the last way announces it a second ahead.
+      await until(what, async () => (assertRefused(await bridge.status(bearer(person))), true));
+      const took = Date.now() - start;
+      assert.ok(took < BOUND, `${took} ms`);
+    });
+  }
+
+  test('an impersonation that was stopped is seen within 2 s', async () => {
+    const [administrator, person] = [await admin(), await world.signUp(sim)];
+    const { session } = await administer(administrator, 'impersonate-user', { userId: person.id });
+    world.confide('an impersonated token', session.token);
+    const acting = { Authorization: `Bearer ${session.token}` };
+    assertAdmitted(await bridge.status(acting), person);
+    await administer(administrator, 'stop-impersonating', {});
+    const start = Date.now();
+    await until('the end', async () => (assertRefused(await bridge.status(acting)), true));
+    assert.ok(Date.now() - start < BOUND);
+  });
+
+  test('a session that nobody ended is never refused meanwhile', async () => {
+    const person = await world.signUp(sim);
+    const end = Date.now() + 5000;
+    while (Date.now() < end) assertAdmitted(await bridge.status(bearer(person)), person);
+  });
+});
+
 describe('remembering for long', () => {
   const LONG = 300;
   let remembering;

@@ -134,7 +134,7 @@ describe('Sim', () => {
     'answers 502 from its proxy': { status: 502, headers: page, body: '<h1>Bad Gateway</h1>' },
     'answers 429 with X-Retry-After': {
       status: 429,
-      headers: { 'Content-Type': 'text/plain', 'X-Retry-After': '7' },
+      headers: { 'Content-Type': 'text/plain', 'X-Retry-After': '2' },
       body: '{"message":"Too many requests. Please try again later."}',
     },
     'answers a page that is no JSON': { status: 200, headers: page, body: '<h1>Welcome</h1>' },

@@ -16,10 +16,12 @@ pub(crate) const SECRET: &str = "test-secret-0123456789abcdef0123456789abcdef";
 
 /// How many questions may be under way at once.
 const PERMITS: u32 = 1000;
+/// How many questions are noted.
+const KEPT: usize = 100;
 
 pub(crate) struct Memory {
     sessions: Mutex<HashMap<String, Identity>>,
-    /// Every question so far: the token and what was signed.
+    /// The first questions: the token and what was signed.
     pub(crate) asked: Mutex<Vec<(String, Option<String>)>>,
     calls: AtomicUsize,
     pub(crate) down: AtomicBool,
@@ -79,7 +81,12 @@ impl Memory {
 
     async fn answer(&self, token: SessionToken<'_>) -> Result<Identity, parlant_auth_bridge::Refusal> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        self.asked.lock().unwrap().push((token.token.to_owned(), token.signed.map(str::to_owned)));
+        {
+            let mut asked = self.asked.lock().unwrap();
+            if asked.len() < KEPT {
+                asked.push((token.token.to_owned(), token.signed.map(str::to_owned)));
+            }
+        }
         // What it says is of now, however long it takes to say it.
         let found = self.sessions.lock().unwrap().get(token.token).cloned();
         let _permit = self.gate.acquire().await.unwrap();
