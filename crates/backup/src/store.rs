@@ -53,7 +53,7 @@ pub enum Store {
     Bucket(Bucket),
 }
 
-/// A bucket, or what begins with a prefix in it. Requests are tried again [`RETRIES`] times within a minute and a half.
+/// A bucket, or what begins with a prefix in it. Requests are tried again four times within a minute and a half.
 #[derive(Clone)]
 pub struct Bucket {
     client: Arc<AmazonS3>,
