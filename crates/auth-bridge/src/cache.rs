@@ -9,9 +9,9 @@
 //! not stored after it.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
-use std::sync::Arc;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -60,7 +60,31 @@ pub(crate) struct Held {
     keep: Duration,
     /// When the question began that the source last answered with this.
     vouched: AtomicU64,
-    used: AtomicU64,
+    /// The round of revalidation that it was last used before.
+    round: AtomicU64,
+}
+
+/// What revalidation asks about.
+pub(crate) type InUse = Vec<(Key, Arc<Held>)>;
+
+/// The sessions that were used since the last round of revalidation, each once. Looking through the whole cache for
+/// them would cost more than asking about them does.
+struct Used {
+    round: AtomicU64,
+    sessions: Mutex<InUse>,
+}
+
+impl Used {
+    fn note(&self, key: &Key, held: &Arc<Held>) {
+        let round = self.round.load(Ordering::Relaxed);
+        if held.round.load(Ordering::Relaxed) != round && held.round.swap(round, Ordering::Relaxed) != round {
+            self.sessions().push((*key, Arc::clone(held)));
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, InUse> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Lets every entry end when its own time is up.
@@ -90,6 +114,8 @@ pub(crate) struct Cache {
     refused: sync::Cache<Key, Reason>,
     flights: Flights<Result<Arc<Identity>, Refusal>>,
     pub(crate) revocations: Revocations,
+    /// Nothing where nothing is revalidated.
+    used: Option<Used>,
     start: Instant,
     enabled: bool,
     ttl: Duration,
@@ -121,6 +147,7 @@ impl Cache {
                 .build(),
             flights: Flights::default(),
             revocations: Revocations::new(),
+            used: revalidates.then(|| Used { round: AtomicU64::new(1), sessions: Mutex::default() }),
             start: Instant::now(),
             enabled: config.caching,
             ttl,
@@ -142,8 +169,10 @@ impl Cache {
             // The wall clock may have been set forward: the entry's timer knows nothing of it.
             if is_live(&held.identity, Utc::now()) {
                 let now = self.now();
-                held.used.store(now, Ordering::Relaxed);
                 let age = Duration::from_micros(now.saturating_sub(held.vouched.load(Ordering::Relaxed)));
+                if let Some(used) = &self.used {
+                    used.note(key, &held);
+                }
                 if age < self.believed {
                     self.hits.fetch_add(1, Ordering::Relaxed);
                     metrics.hits.increment(1);
@@ -195,8 +224,11 @@ impl Cache {
                 let (stamp, asked) = (self.revocations.stamp(), self.now());
                 match load().await {
                     Ok(identity) => {
-                        let held = self.held(Arc::clone(&identity), is_jwt, asked, self.now());
-                        let store = || self.valid.insert(key, Arc::new(held));
+                        let held = Arc::new(self.held(Arc::clone(&identity), is_jwt, asked));
+                        if let Some(used) = &self.used {
+                            used.note(&key, &held);
+                        }
+                        let store = || self.valid.insert(key, held);
                         if self.revocations.unless_revoked(stamp, &identity, store) {
                             return Ok(identity);
                         }
@@ -218,10 +250,10 @@ impl Cache {
         answer
     }
 
-    fn held(&self, identity: Arc<Identity>, is_jwt: bool, vouched: u64, used: u64) -> Held {
+    fn held(&self, identity: Arc<Identity>, is_jwt: bool, vouched: u64) -> Held {
         let left = (identity.session.expires_at - Utc::now()).to_std().unwrap_or_default();
         let keep = left.min(self.served.max(self.ttl));
-        Held { identity, is_jwt, keep, vouched: vouched.into(), used: used.into() }
+        Held { identity, is_jwt, keep, vouched: vouched.into(), round: 0.into() }
     }
 
     /// Microseconds since the cache was made.
@@ -229,14 +261,16 @@ impl Cache {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// The sessions that were used last.
-    pub(crate) fn in_use(&self, most: usize) -> Vec<(Arc<Key>, Arc<Held>)> {
-        let mut all: Vec<_> = self.valid.iter().collect();
-        if all.len() > most {
-            all.select_nth_unstable_by_key(most, |(_, held)| Reverse(held.used.load(Ordering::Relaxed)));
-            all.truncate(most);
-        }
-        all
+    /// The sessions that were used since the last round, and then those that it asked about; no more than `most`.
+    pub(crate) fn in_use(&self, before: InUse, most: usize) -> InUse {
+        let Some(used) = &self.used else { return InUse::new() };
+        let (round, since) = {
+            let mut sessions = used.sessions();
+            (used.round.fetch_add(1, Ordering::Relaxed), mem::take(&mut *sessions))
+        };
+        let older = before.into_iter().filter(|(_, held)| held.round.load(Ordering::Relaxed) != round);
+        let all = since.into_iter().rev().chain(older);
+        all.filter(|(key, held)| self.still_holds(key, held)).take(most).collect()
     }
 
     /// Takes note of what a source answered to a question of `asked` about something held. What was stored anew in
@@ -258,9 +292,10 @@ impl Cache {
             Err(reason) => Some(By::reason(*reason)),
         };
         self.revocations.note(&held.identity.session.id);
-        let used = held.used.load(Ordering::Relaxed);
-        let next =
-            now.ok().map(|identity| Arc::new(self.held(Arc::new(identity.into_owned()), held.is_jwt, asked, used)));
+        let next = now.ok().map(|identity| Arc::new(self.held(Arc::new(identity.into_owned()), held.is_jwt, asked)));
+        if let (Some(used), Some(next)) = (&self.used, &next) {
+            used.note(key, next);
+        }
         self.valid.entry_by_ref(key).and_compute_with(|entry| match (entry, next) {
             (Some(entry), Some(next)) if Arc::ptr_eq(entry.value(), held) => Op::Put(next),
             (Some(entry), None) if Arc::ptr_eq(entry.value(), held) => Op::Remove,
@@ -325,7 +360,7 @@ mod tests {
     fn an_entry_whose_session_ended_is_counted_and_never_served() {
         let (cache, metrics) = (Cache::new(&Config::default(), false), Metrics::register("test"));
         for (key, ends_in) in [([1; 32], TimeDelta::hours(1)), ([2; 32], TimeDelta::seconds(-1))] {
-            let held = cache.held(identity(ends_in), false, 0, 0);
+            let held = cache.held(identity(ends_in), false, 0);
             cache.valid.insert(key, Arc::new(Held { keep: Duration::from_hours(1), ..held }));
         }
         cache.valid.run_pending_tasks();

@@ -8,12 +8,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::bridge::Inner;
+use crate::cache::{Held, InUse, Key};
 use crate::{Cause, Found, Identity, Person, Reason, Recheck, Refusal};
 
 /// How long an answer is waited for.
@@ -28,26 +29,25 @@ const MOST: usize = 10_000;
 pub(crate) async fn run(bridge: Weak<Inner>, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut most = FIRST;
+    let (mut most, mut in_use) = (FIRST, InUse::new());
     loop {
         ticks.tick().await;
         let Some(bridge) = bridge.upgrade() else { return };
+        in_use = bridge.cache.in_use(in_use, most);
         let start = Instant::now();
-        let asked = bridge.revalidate(most).await;
+        bridge.revalidate(&in_use).await;
         if start.elapsed() > interval / SHARE {
             most = (most / 2).max(LEAST);
-        } else if asked == most {
+        } else if in_use.len() == most {
             most = (most + most / 4).min(MOST);
         }
     }
 }
 
 impl Inner {
-    /// Asks about as many sessions as this, and says about how many it did.
-    async fn revalidate(&self, most: usize) -> usize {
-        let held = self.cache.in_use(most);
+    async fn revalidate(&self, held: &[(Key, Arc<Held>)]) {
         let Some(recheck) = self.source.recheck().filter(|_| !held.is_empty()) else {
-            return 0;
+            return;
         };
         let ids = |is_jwt, id: fn(&Identity) -> &str| -> Vec<&str> {
             let of_kind = held.iter().filter(|(_, held)| held.is_jwt == is_jwt);
@@ -60,9 +60,9 @@ impl Inner {
         let answer = answer.unwrap_or_else(|_| Err(Cause::new("the source takes long").into()));
         self.breaker.learn(start, &answer);
         let Ok((sessions, users)) = answer else {
-            return 0;
+            return;
         };
-        for (key, held) in &held {
+        for (key, held) in held {
             let Identity { user, session, .. } = &*held.identity;
             let now = if held.is_jwt {
                 found(&users, &user.id, Reason::UnknownUser).map(|person| {
@@ -77,7 +77,6 @@ impl Inner {
             }
         }
         self.metrics.cached_sessions.set(self.cache.count() as f64);
-        held.len()
     }
 }
 
