@@ -264,3 +264,18 @@ impl ResponseError for ApiError {
         HttpResponse::new(self.status_code())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_says_when_to_come_back_as_sim_did() {
+        let wait = |cause| ApiError::from(cause).headers()[0].1.to_str().map(str::to_owned).ok();
+        let cause = Cause::new("an outage");
+        assert_eq!(wait(cause.clone()).as_deref(), Some("2"));
+        assert_eq!(wait(cause.clone().with_retry_after(Duration::from_secs(7))).as_deref(), Some("7"));
+        assert_eq!(wait(cause.clone().with_retry_after(Duration::from_millis(6100))).as_deref(), Some("7"));
+        assert_eq!(wait(cause.with_retry_after(Duration::ZERO)).as_deref(), Some("1"));
+    }
+}

@@ -14,7 +14,6 @@ use crate::cache::{self, Cache, Held, Key, Memory};
 use crate::credential::Form;
 use crate::metrics::{By, Metrics};
 use crate::revalidate;
-use crate::revocation::Revocations;
 use crate::signature::Signer;
 use crate::{
     Answer, Cause, Config, ConfigError, Credential, Identity, Reason, Refusal, SessionToken, Source, Statistics,
@@ -27,7 +26,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Judges credentials. Cheap to clone; all clones share one cache.
 #[derive(Clone)]
 pub struct AuthBridge {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -36,7 +35,7 @@ pub(crate) struct Inner {
     signer: Option<Signer>,
     pub(crate) cache: Cache,
     pub(crate) breaker: Breaker,
-    stale_if_error: Duration,
+    pub(crate) stale_if_error: Duration,
     pub(crate) metrics: Metrics,
 }
 
@@ -112,19 +111,6 @@ impl AuthBridge {
         (0..forgotten).for_each(|_| self.inner.metrics.revoked(By::Caller));
     }
 
-    pub(crate) fn revocations(&self) -> &Revocations {
-        &self.inner.cache.revocations
-    }
-
-    /// How long a session is believed after the source vouched for it.
-    pub(crate) fn believed(&self) -> Duration {
-        self.inner.cache.believed
-    }
-
-    pub(crate) fn stale_if_error(&self) -> Duration {
-        self.inner.stale_if_error
-    }
-
     /// What the cache did and holds.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -178,7 +164,7 @@ impl Inner {
         credential: &Credential,
         held: &Arc<Held>,
     ) -> Result<Arc<Identity>, Refusal> {
-        let waited = self.cache.asked_since(&key).unwrap_or_default();
+        let waited = self.cache.flights.age(&key).unwrap_or_default();
         let cause = if waited < PATIENCE {
             let (bridge, credential) = (Arc::clone(self), credential.clone());
             let filling = tokio::spawn(async move { bridge.fill(key, &credential).await });

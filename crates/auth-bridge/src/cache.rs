@@ -112,7 +112,7 @@ pub(crate) enum Memory {
 pub(crate) struct Cache {
     valid: sync::Cache<Key, Arc<Held>>,
     refused: sync::Cache<Key, Reason>,
-    flights: Flights<Result<Arc<Identity>, Refusal>>,
+    pub(crate) flights: Flights<Result<Arc<Identity>, Refusal>>,
     pub(crate) revocations: Revocations,
     /// Nothing where nothing is revalidated.
     used: Option<Used>,
@@ -197,11 +197,6 @@ impl Cache {
     /// Whether this may still be served: it was not revoked since it was recalled, and has not ended.
     pub(crate) fn still_holds(&self, key: &Key, held: &Arc<Held>) -> bool {
         is_live(&held.identity, Utc::now()) && self.valid.get(key).is_some_and(|now| Arc::ptr_eq(&now, held))
-    }
-
-    /// How long ago the question about it was put that has no answer yet.
-    pub(crate) fn asked_since(&self, key: &Key) -> Option<Duration> {
-        self.flights.age(key)
     }
 
     /// The answer of `load`, of which only one runs per key at a time, and remembers it. A caller that goes away does

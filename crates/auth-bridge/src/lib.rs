@@ -65,6 +65,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A session is remembered, and yet it ends here when it ends in Sim: a source that can be asked about many at once (as
+//! `DatabaseSource` can) is asked about all sessions in use each second, and none is served that was not vouched for
+//! within two. [`AuthBridge::revoke`] and [`AuthBridge::revoke_user`] are for those who know earlier,
+//! [`AuthBridge::watch`] for connections that outlive their request. While the source cannot be asked, it is asked
+//! rarely, and who was valid stays so for [`Config::stale_if_error`]. Nothing needs to be told to other processes that
+//! do the same.
+//!
 //! To extend: a new place where sessions live is a [`Source`]; a new kind of service token is a [`Verifier`]; a new
 //! reason for refusing is a variant of [`Reason`] (and of its `ALL`).
 

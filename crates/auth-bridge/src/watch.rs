@@ -41,7 +41,7 @@ impl AuthBridge {
             Verdict::Invalid(reason) => return Err(reason.into()),
             Verdict::Unknown(cause) => return Err(cause.into()),
         };
-        let revocations = self.revocations().subscribe(&identity);
+        let revocations = self.inner.cache.revocations.subscribe(&identity);
         let mut watch = SessionWatch { bridge: self.clone(), credential, identity, revocations, vouched };
         // It may have been revoked before there was a subscription.
         watch.revocations.iter_mut().for_each(Receiver::mark_changed);
@@ -75,8 +75,8 @@ impl SessionWatch {
                 }
                 Verdict::Invalid(reason) => return Err(reason.into()),
                 Verdict::Unknown(_)
-                    if is_live(&self.identity, Utc::now()) && self.vouched.elapsed() < self.bridge.stale_if_error() => {
-                }
+                    if is_live(&self.identity, Utc::now())
+                        && self.vouched.elapsed() < self.bridge.inner.stale_if_error => {}
                 Verdict::Unknown(cause) => return Err(cause.into()),
             }
         }
@@ -95,7 +95,7 @@ impl SessionWatch {
     async fn wait(&mut self) {
         let left = (self.identity.session.expires_at - Utc::now()).to_std().unwrap_or_default();
         let [session, user] = &mut self.revocations;
-        let look = self.bridge.believed().min(LOOK).min(left);
+        let look = self.bridge.inner.cache.believed.min(LOOK).min(left);
         let woken = async {
             tokio::select! {
                 woken = session.changed() => woken,
