@@ -98,7 +98,7 @@ async fn a_refusal_is_remembered_briefly() {
     assert_eq!(memory.calls(), 2);
 }
 
-/// How many garbage tokens are presented: `AUTH_TEST_GARBAGE`. A million take about a minute.
+/// How many garbage tokens are presented: `AUTH_TEST_GARBAGE`. A million take about ten seconds.
 #[expect(clippy::disallowed_methods, reason = "a test has no settings")]
 fn garbage() -> usize {
     std::env::var("AUTH_TEST_GARBAGE").map_or(100_000, |count| count.parse().unwrap())
