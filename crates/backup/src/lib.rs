@@ -1,8 +1,8 @@
 //! Backups that are verified by restoring them.
 //!
-//! [`make`] dumps a database and fingerprints its tables in one snapshot; [`verify`] restores the dump elsewhere and
-//! compares; [`restore`] does so for good; [`list`], [`find`] and [`prune`] look after what there is, in a directory or
-//! in a bucket ([`Store`]).
+//! [`make()`] dumps a database and fingerprints its tables in one snapshot; [`verify()`] restores the dump elsewhere
+//! and compares; [`restore()`] does so for good; [`list()`], [`find()`] and [`prune()`] look after what there is, in a
+//! directory or in a bucket ([`Store`]).
 //!
 //! ```no_run
 //! # async fn night() -> Result<(), Box<dyn std::error::Error>> {

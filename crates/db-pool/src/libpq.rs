@@ -53,7 +53,7 @@ impl Config {
         Ok(endpoints.into_iter().map(one).collect())
     }
 
-    /// The environment in which libpq's programs connect as [`connect`](crate::connect) does; it holds the password.
+    /// The environment in which libpq's programs connect as [`connect`](crate::connect()) does; it holds the password.
     /// The environment of a process can be read by its own user alone, its arguments by everybody.
     pub fn libpq_environment(&self) -> Result<Vec<(&'static str, String)>, ConfigError> {
         let pairs = dsn::parse(self.url.expose_secret())?;
