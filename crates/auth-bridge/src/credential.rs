@@ -49,6 +49,11 @@ pub(crate) enum Form {
     Jwt,
 }
 
+/// The address of the client that sent a request, for those who know better than the connection: behind a proxy, say.
+/// A middleware puts it into the request's extensions, and [`Credential::with_client`] hands it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientAddress(pub IpAddr);
+
 /// One credential of one request. Parsing never fails: what makes no sense is refused when it is authenticated, so
 /// that it is counted like every other refusal. `Debug` shows no part of it.
 ///

@@ -104,7 +104,7 @@ mod watch;
 pub use bridge::AuthBridge;
 pub use cache::Statistics;
 pub use config::Config;
-pub use credential::{Carrier, Credential};
+pub use credential::{Carrier, ClientAddress, Credential};
 #[cfg(feature = "postgres")]
 pub use database::DatabaseSource;
 pub use error::ConfigError;
