@@ -2,13 +2,14 @@ use std::error::Error as StdError;
 
 use parlant_db_pool::{Pool, Row};
 
-use crate::{Error, Limits, sql};
+use crate::{Error, Limits, Live, sql};
 
 /// Agents, sessions and messages, kept in PostgreSQL. Cheap to clone.
 #[derive(Clone)]
 pub struct Conversations {
     pub(crate) pool: Pool,
     pub(crate) limits: Limits,
+    pub(crate) live: Live,
 }
 
 impl std::fmt::Debug for Conversations {
@@ -22,7 +23,13 @@ impl Conversations {
     #[must_use]
     pub fn new(pool: Pool, limits: Limits) -> Self {
         pool.announce(&sql::all());
-        Self { pool, limits }
+        Self { pool, limits, live: Live::default() }
+    }
+
+    /// Those who listen to what happens.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 }
 

@@ -64,6 +64,7 @@ mod config;
 mod conversations;
 mod error;
 mod json;
+mod live;
 mod messages;
 pub mod metrics;
 mod page;
@@ -78,6 +79,7 @@ pub use config::{Limits, MAX_AGENTS_PER_WORKSPACE, MAX_SESSIONS_PER_USER, VARIAB
 pub use conversations::Conversations;
 pub use error::{Class, Error, FieldError, FieldErrors};
 pub use json::Json;
+pub use live::{Live, Notice, Signal, Subscription, TurnStatus, What};
 pub use messages::{ListMessages, Message, MessageType, Messages, NewMessage};
 pub use page::{Cursor, DEFAULT_PAGE, InvalidCursor, MAX_PAGE, Page};
 pub use reaper::{Outcome, Reaper, ReaperError, Report, WorkspaceDirectory};
