@@ -1,5 +1,6 @@
 //! Connecting: hosts in order, each of their addresses, each attempt that the TLS mode allows.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{CancelToken, Client};
+use tokio_postgres::{AsyncMessage, CancelToken, Client};
 
 use crate::cancel::cancel;
 use crate::error::timed_out;
@@ -26,7 +28,7 @@ const CANCEL: Duration = Duration::from_secs(2);
 const AVOID: Duration = Duration::from_secs(30);
 
 /// Connects outside of any pool, with the hosts, TLS and time limit that a pool would use. No statement timeout is
-/// set: for migrations, pings and listeners.
+/// set: for migrations and pings.
 ///
 /// The connection is driven by a task of its own that ends when the client is dropped.
 pub async fn connect(config: &Config) -> Result<Client, Error> {
@@ -63,6 +65,17 @@ impl Connector {
 
     /// Tries every endpoint within `budget`; each gets an equal share of what is left of it.
     pub(crate) async fn connect(&self, budget: Duration) -> Result<(Client, Driver), tokio_postgres::Error> {
+        // Nobody receives: nothing is sent to a connection that does not listen.
+        self.listen(budget, unbounded_channel().0).await
+    }
+
+    /// The same for a connection that shall listen: the payloads of its notifications go to `payloads`, which it drops
+    /// when it ends.
+    pub(crate) async fn listen(
+        &self,
+        budget: Duration,
+        payloads: UnboundedSender<String>,
+    ) -> Result<(Client, Driver), tokio_postgres::Error> {
         let live = Live::new(self);
         let deadline = Instant::now() + budget;
         let order = self.order();
@@ -72,7 +85,7 @@ impl Connector {
             let share = deadline.saturating_duration_since(Instant::now()) / rest;
             match timeout(share, self.endpoint(&self.0.target.endpoints[index])).await {
                 Ok(Ok((client, connection))) => {
-                    return Ok((client, Driver::spawn(connection, live)));
+                    return Ok((client, Driver::spawn(connection, payloads, live)));
                 }
                 Ok(Err(error)) => failure = Some(error),
                 Err(_) => self.avoid(index),
@@ -201,11 +214,18 @@ impl Drop for Live {
 pub(crate) struct Driver(oneshot::Sender<()>);
 
 impl Driver {
-    fn spawn(connection: Connection, live: Live) -> Self {
+    fn spawn(mut connection: Connection, payloads: UnboundedSender<String>, live: Live) -> Self {
         let (keep, kept) = oneshot::channel();
         tokio::spawn(async move {
             let _live = live;
-            let mut connection = std::pin::pin!(connection);
+            let mut connection = std::pin::pin!(async move {
+                while let Some(message) = poll_fn(|context| connection.poll_message(context)).await.transpose()? {
+                    if let AsyncMessage::Notification(notification) = message {
+                        let _ = payloads.send(notification.payload().to_owned());
+                    }
+                }
+                Ok::<_, tokio_postgres::Error>(())
+            });
             let dropped = async {
                 if kept.await.is_ok() {
                     std::future::pending::<()>().await;

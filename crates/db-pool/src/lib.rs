@@ -6,6 +6,7 @@
 //! - TLS modes behave as libpq's, several hosts and `target_session_attrs` are followed through a failover, and
 //!   with prepared statements off a transaction-pooling `PgBouncer` may stand in between.
 //! - [`Pool::transaction`] repeats what lost against another transaction, a bounded number of times.
+//! - [`Listener`] hears `NOTIFY`, and goes on doing so when its connection is lost.
 //! - [`Error::class`] tells "try again later" from "this is a defect". Its `Display` is safe to show.
 //!
 //! ```no_run
@@ -39,6 +40,7 @@ mod connection;
 mod dsn;
 mod error;
 mod libpq;
+mod listen;
 mod metrics;
 mod parameters;
 mod pool;
@@ -58,6 +60,7 @@ pub use config::{
 pub use connect::connect;
 pub use connection::Connection;
 pub use error::{Class, Error};
+pub use listen::{Heard, Listener, Notifier};
 pub use metrics::{
     CONNECTIONS, CONNECTIONS_MAX, POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITING, QUERY_DURATION_SECONDS,
 };

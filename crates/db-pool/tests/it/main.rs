@@ -4,6 +4,7 @@
 mod certificates;
 mod configuration;
 mod failover;
+mod listen;
 mod metrics;
 mod outage;
 mod pool;
