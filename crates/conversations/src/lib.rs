@@ -49,7 +49,7 @@
 //!   [denied](Class::Denied).
 //!
 //! # In the background
-//! [`Reaper`] archives the agents of workspaces that vanished from Sim; [`UsageSampler`] counts sessions and agents
+//! [`Conversations::with_engine`] makes a [`Delivery`], which lets an engine answer what users post. [`Reaper`] archives the agents of workspaces that vanished from Sim; [`UsageSampler`] counts sessions and agents
 //! for the metrics.
 //!
 //! # To extend
@@ -62,6 +62,7 @@ mod agents;
 pub mod check;
 mod config;
 mod conversations;
+mod delivery;
 mod error;
 mod json;
 mod live;
@@ -75,11 +76,15 @@ mod usage;
 
 pub use actor::Actor;
 pub use agents::{Agent, AgentPatch, AgentStatus, Change, ListAgents, NewAgent};
-pub use config::{Limits, MAX_AGENTS_PER_WORKSPACE, MAX_SESSIONS_PER_USER, VARIABLES};
+pub use config::{
+    DELIVERY_TIMEOUT, DeliveryConfig, Limits, MAX_AGENTS_PER_WORKSPACE, MAX_SESSIONS_PER_USER, MAX_TURNS, TURN_TIMEOUT,
+    VARIABLES,
+};
 pub use conversations::Conversations;
+pub use delivery::{Delivery, Reason};
 pub use error::{Class, Error, FieldError, FieldErrors};
 pub use json::Json;
-pub use live::{Live, Notice, Signal, Subscription, TurnStatus, What};
+pub use live::{Admission, Live, MAX_STREAMS_PER_USER, Notice, Signal, Subscription, TurnStatus, What};
 pub use messages::{ListMessages, Message, MessageType, Messages, NewMessage};
 pub use page::{Cursor, DEFAULT_PAGE, InvalidCursor, MAX_PAGE, Page};
 pub use reaper::{Outcome, Reaper, ReaperError, Report, WorkspaceDirectory};

@@ -1,9 +1,12 @@
 //! What happens, told to those who listen while it happens.
 //!
-//! A [`Notice`] goes to the subscriptions of this process at once. It is a hint: the table is the truth. Who is too
-//! slow for its bounded buffer is told [`Signal::Missed`] and reads the table again.
+//! A [`Notice`] goes to the subscriptions of this process at once and to those of other processes by `NOTIFY`. It is a
+//! hint: the table is the truth. Who is too slow for its bounded buffer, or could not be told, is told
+//! [`Signal::Missed`] and reads the table again.
 
 mod notice;
+mod replicas;
+mod wire;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,16 +14,44 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 pub use notice::{Notice, TurnStatus, What};
 
+use crate::{Actor, Conversations, Error, ListMessages, Messages};
+
 /// Notices that wait for one subscription at most.
 const BUFFER: usize = 32;
+/// Streams that read the table at the same time, of however many: requests need connections, too.
+const READERS: usize = 4;
+/// The most streams that one user may have open with one process.
+pub const MAX_STREAMS_PER_USER: u32 = 20;
 
 /// Those who listen. Cheap to clone; clones share everything.
 #[derive(Clone, Default)]
-pub struct Live(Arc<Mutex<Subscriptions>>);
+pub struct Live(Arc<Inner>);
+
+struct Inner {
+    subscriptions: Mutex<Subscriptions>,
+    streams: Mutex<HashMap<String, u32>>,
+    outbox: Mutex<replicas::Outbox>,
+    /// There is something in the outbox.
+    told: Notify,
+    readers: Semaphore,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            subscriptions: Mutex::default(),
+            streams: Mutex::default(),
+            outbox: Mutex::default(),
+            told: Notify::new(),
+            readers: Semaphore::new(READERS),
+        }
+    }
+}
 
 #[derive(Default)]
 struct Subscriptions {
@@ -53,12 +84,9 @@ pub enum Signal {
 impl Live {
     /// Tells everybody who listens. Waits for nobody; to be called once the table says so, too.
     pub fn announce(&self, notice: Notice) {
-        let topics = [Topic::Session(notice.session_id), Topic::Workspace(notice.workspace_id.clone())];
-        let signal = Signal::Notice(Arc::new(notice));
-        let subscriptions = self.subscriptions();
-        for mailbox in topics.iter().filter_map(|topic| subscriptions.by_topic.get(topic)).flat_map(HashMap::values) {
-            mailbox.put(signal.clone());
-        }
+        let notice = Arc::new(notice);
+        self.deliver(&Signal::Notice(Arc::clone(&notice)));
+        self.tell_others(notice);
     }
 
     /// Listens to one session.
@@ -73,6 +101,32 @@ impl Live {
         self.subscribe(ids.into_iter().map(Topic::Workspace).collect())
     }
 
+    /// Counts a stream of the user for as long as what is returned. None when there are [`MAX_STREAMS_PER_USER`].
+    #[must_use]
+    pub fn admit(&self, user_id: &str) -> Option<Admission> {
+        let mut streams = self.streams();
+        let count = streams.entry(user_id.to_owned()).or_default();
+        if *count >= MAX_STREAMS_PER_USER {
+            return None;
+        }
+        *count += 1;
+        Some(Admission { live: self.clone(), user_id: user_id.to_owned() })
+    }
+
+    /// Tells those of this process whom it concerns: everybody that something was missed.
+    fn deliver(&self, signal: &Signal) {
+        let subscriptions = self.subscriptions();
+        let topics = &subscriptions.by_topic;
+        match signal {
+            Signal::Notice(notice) => {
+                let concerned = [Topic::Session(notice.session_id), Topic::Workspace(notice.workspace_id.clone())];
+                let listeners = concerned.iter().filter_map(|topic| topics.get(topic)).flat_map(HashMap::values);
+                listeners.for_each(|mailbox| mailbox.put(signal));
+            }
+            Signal::Missed => topics.values().flat_map(HashMap::values).for_each(|mailbox| mailbox.put(signal)),
+        }
+    }
+
     fn subscribe(&self, topics: Vec<Topic>) -> Subscription {
         let (sender, signals) = channel(BUFFER);
         let missed = Arc::new(AtomicBool::new(false));
@@ -83,17 +137,22 @@ impl Live {
         for topic in &topics {
             subscriptions.by_topic.entry(topic.clone()).or_default().insert(id, mailbox.clone());
         }
+        drop(subscriptions);
         Subscription { live: self.clone(), id, topics, signals, missed }
     }
 
     fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Mailbox {
-    fn put(&self, signal: Signal) {
-        if self.signals.try_send(signal).is_err() {
+    fn put(&self, signal: &Signal) {
+        if self.signals.try_send(signal.clone()).is_err() {
             self.missed.store(true, Ordering::Relaxed);
         }
     }
@@ -115,8 +174,11 @@ impl Subscription {
             while self.signals.try_recv().is_ok() {}
             return Signal::Missed;
         }
-        // Its sender is in `live`, for as long as this is.
-        self.signals.recv().await.unwrap_or(Signal::Missed)
+        match self.signals.recv().await {
+            Some(signal) => signal,
+            // Nothing can be heard.
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -131,5 +193,34 @@ impl Drop for Subscription {
                 }
             }
         }
+    }
+}
+
+/// A stream of a user, until dropped.
+pub struct Admission {
+    live: Live,
+    user_id: String,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut streams = self.live.streams();
+        if let Some(count) = streams.get_mut(&self.user_id) {
+            *count -= 1;
+            if *count == 0 {
+                streams.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+impl Conversations {
+    /// [`list_messages`](Self::list_messages) for streams: only a few read at the same time, however many there are.
+    ///
+    /// # Errors
+    /// As `list_messages`.
+    pub async fn follow(&self, actor: &Actor<'_>, session_id: Uuid, list: ListMessages) -> Result<Messages, Error> {
+        let _turn = self.live.0.readers.acquire().await;
+        self.list_messages(actor, session_id, list).await
     }
 }
