@@ -20,7 +20,13 @@ impl Account {
         if !is_root() {
             return Ok(Self::own());
         }
-        ["postgres", "nobody"].into_iter().find_map(look_up).ok_or(Error::NoAccount)
+        ["postgres", "nobody"].into_iter().find_map(look_up).ok_or_else(|| {
+            Error::Refused(
+                "PostgreSQL refuses to run as root, and this system has neither a user \"postgres\" nor \"nobody\" to run \
+                 it as; start as an ordinary user instead"
+                    .to_owned(),
+            )
+        })
     }
 
     /// For a cluster that exists: as root whoever owns it.

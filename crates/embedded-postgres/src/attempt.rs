@@ -1,16 +1,12 @@
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{NoTls, error::SqlState};
 
 use crate::{
     Error, Installation, Options,
-    account::Account,
     cluster::SUPERUSER,
-    home::postmaster_pid,
+    home::{Home, postmaster_pid},
     lock::Lock,
     supervisor::{Supervisor, socket_dir},
 };
@@ -31,8 +27,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Attempt<'a> {
     pub(crate) installation: &'a Installation,
     pub(crate) options: &'a Options,
-    pub(crate) account: Account,
-    pub(crate) home: &'a Path,
+    pub(crate) home: &'a Home,
     pub(crate) password: String,
     pub(crate) port: u16,
 }
@@ -56,10 +51,15 @@ enum Answer {
 impl Attempt<'_> {
     /// Starts PostgreSQL, which holds `lock` as long as it lives, and waits until it serves.
     pub(crate) async fn run(self, lock: Option<Lock>) -> Result<Running, Error> {
-        if !self.account.enters(self.installation.bin_dir()) {
-            return Err(Error::Unreachable { bin_dir: self.installation.bin_dir().to_owned(), uid: self.account.uid });
+        if !self.home.account.enters(self.installation.bin_dir()) {
+            return Err(Error::Refused(format!(
+                "PostgreSQL runs as user {}, who cannot enter {}; give that user access (chmod o+x on it and the \
+                 directories above it), or set PG_BIN_DIR to another installation",
+                self.home.account.uid,
+                self.installation.bin_dir().display()
+            )));
         }
-        let sockets = socket_dir(self.home);
+        let sockets = socket_dir(&self.home.dir);
         let mut supervisor = Supervisor::start(&self, &sockets, lock)?;
         let pid = self.until_ready(&mut supervisor).await?;
         Ok(Running { supervisor, sockets, port: self.port, password: self.password, pid })
@@ -67,12 +67,12 @@ impl Attempt<'_> {
 
     /// Waits until the server lets us in; that the password is right proves that it is ours.
     async fn until_ready(&self, supervisor: &mut Supervisor) -> Result<u32, Error> {
-        let dir = self.home.to_owned();
+        let dir = self.home.dir.clone();
         let started = Instant::now();
         let mut refused: Option<Instant> = None;
         loop {
             if let Some(log) = supervisor.ended() {
-                return Err(Error::Start { dir, log });
+                return Err(Error::Start { problem: "did not start", dir, log });
             }
             match self.knock().await {
                 Answer::Welcome => {
@@ -82,14 +82,13 @@ impl Attempt<'_> {
                 }
                 // For a moment it may be somebody else's server, while ours finds the port taken.
                 Answer::Refused if refused.get_or_insert_with(Instant::now).elapsed() > PASSWORD_PATIENCE => {
-                    let problem = "the server refuses it".to_owned();
-                    return Err(Error::Password { path: dir.join("password"), problem });
+                    return Err(Error::password(&dir.join("password"), "the server refuses it"));
                 }
                 Answer::Refused | Answer::NotYet => {}
             }
             if started.elapsed() > START_PATIENCE {
                 let log = supervisor.stop().await.unwrap_or_default();
-                return Err(Error::TimedOut { dir, waited: START_PATIENCE, log });
+                return Err(Error::Start { problem: "was not ready in time", dir, log });
             }
             sleep(PAUSE).await;
         }

@@ -1,14 +1,13 @@
 use std::{
-    env, fmt,
+    fmt,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
 };
 
 use crate::{
     Error, Installation, Options,
-    account::Account,
     attempt::{Attempt, Running},
-    home::Request,
+    home::{Home, Request},
     memory::Memory,
 };
 
@@ -37,69 +36,35 @@ impl Cluster {
     /// # Errors
     /// See [`Error`]. A failed start reports the end of PostgreSQL's log.
     pub async fn start(installation: &Installation, options: Options) -> Result<Self, Error> {
-        let cluster = match &options.data_dir {
-            Some(dir) => Self::start_persistent(installation, &options, dir).await?,
-            None => Self::start_temporary(installation, &options).await?,
+        let kept = match &options.data_dir {
+            Some(dir) => {
+                let request = Request::make(dir).await?;
+                Some((request.home().await?, request))
+            }
+            None => None,
         };
-        tracing::debug!(
-            version = installation.major_version(),
-            port = cluster.running.port,
-            pid = cluster.running.pid,
-            "private PostgreSQL started"
-        );
-        Ok(cluster)
-    }
-
-    async fn start_persistent(installation: &Installation, options: &Options, dir: &Path) -> Result<Self, Error> {
-        let request = Request::make(dir).await?;
-        let home = request.home().await?;
         let mut attempts = 0;
-        loop {
+        let running = loop {
             attempts += 1;
-            let lock = home.wait_for_former().await?;
-            let memory = Memory::recall(&home.dir, installation)?;
-            let kept_port = memory.as_ref().and_then(|memory| memory.port);
-            let attempt = Attempt {
-                installation,
-                options,
-                account: home.account,
-                home: &home.dir,
-                password: memory.map_or_else(new_password, |memory| memory.password),
-                port: choose_port(kept_port.filter(|_| attempts == 1))?,
-            };
-            match attempt.run(Some(lock)).await {
-                Err(error) if attempts < PORT_ATTEMPTS && error.is_lost_port() => {}
-                outcome => {
-                    return outcome.map(|running| Self { running, _request: Some(request) });
+            let (home, lock, memory) = match &kept {
+                Some((home, _)) => {
+                    let lock = home.wait_for_former().await?;
+                    (home.clone(), Some(lock), Memory::recall(&home.dir, installation)?)
                 }
-            }
-        }
-    }
-
-    async fn start_temporary(installation: &Installation, options: &Options) -> Result<Self, Error> {
-        let account = Account::for_new_cluster()?;
-        // The account itself makes the directory, so that it can remove it when we are gone.
-        let places = [env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
-        let mut places = places.into_iter().filter_map(|place| place.canonicalize().ok());
-        let place = places.find(|place| account.writes(place));
-        let place = place.ok_or(Error::NoTemporaryPlace { uid: account.uid })?;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let home = place.join(format!("parlant-postgres-{:016x}", rand::random::<u64>()));
-            let attempt = Attempt {
-                installation,
-                options,
-                account,
-                home: &home,
-                password: new_password(),
-                port: choose_port(None)?,
+                None => (Home::temporary()?, None, None),
             };
-            match attempt.run(None).await {
+            let kept_port = memory.as_ref().and_then(|memory| memory.port);
+            let port = choose_port(kept_port.filter(|_| attempts == 1))?;
+            let password = memory.map_or_else(new_password, |memory| memory.password);
+            let attempt = Attempt { installation, options: &options, home: &home, password, port };
+            match attempt.run(lock).await {
                 Err(error) if attempts < PORT_ATTEMPTS && error.is_lost_port() => {}
-                outcome => return outcome.map(|running| Self { running, _request: None }),
+                outcome => break outcome?,
             }
-        }
+        };
+        let (version, port, pid) = (installation.major_version(), running.port, running.pid);
+        tracing::debug!(version, port, pid, "private PostgreSQL started");
+        Ok(Self { running, _request: kept.map(|(_, request)| request) })
     }
 
     /// Removes the cluster in `data_dir` and all its data, wherever it was put. Without one nothing happens.
@@ -143,12 +108,6 @@ impl Cluster {
         &self.running.sockets
     }
 
-    /// The name of the superuser.
-    #[must_use]
-    pub fn superuser(&self) -> &'static str {
-        SUPERUSER
-    }
-
     /// The superuser's password: random, letters and digits only.
     #[must_use]
     pub fn password(&self) -> &str {
@@ -188,5 +147,5 @@ fn choose_port(wanted: Option<u16>) -> Result<u16, Error> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port))?.local_addr();
     let kept = wanted.and_then(|port| bind(port).ok());
     let address = kept.map_or_else(|| bind(0), Ok);
-    address.map(|address| address.port()).map_err(Error::NoPort)
+    address.map(|address| address.port()).map_err(Error::io("find a free port on", Path::new("127.0.0.1")))
 }

@@ -1,4 +1,5 @@
 use std::{
+    env,
     fs::{self, DirBuilder, Metadata, OpenOptions},
     io,
     os::unix::{
@@ -41,9 +42,9 @@ pub(crate) struct Request {
     _owner: Lock,
 }
 
-/// Where a persistent cluster is: the directory with `data`, `password`, `port`, `log`, `sockets`
-/// and `running.lock`.
-#[derive(Debug)]
+/// Where a cluster is: the directory with `data`, `password`, `port`, `log`, `sockets` and, of a persistent one,
+/// `running.lock`.
+#[derive(Debug, Clone)]
 pub(crate) struct Home {
     pub(crate) dir: PathBuf,
     pub(crate) account: Account,
@@ -126,8 +127,7 @@ impl Request {
         }
         let account = Account::for_existing(&meta);
         if account.uid == 0 {
-            let problem = "it belongs to root, and PostgreSQL refuses to run as root".to_owned();
-            return Err(Error::Untrusted { path: dir, problem });
+            return Err(untrusted(&dir, "it belongs to root, and PostgreSQL refuses to run as root"));
         }
         check(&dir, &meta, account.uid)?;
         Ok(Some(Home { dir, account }))
@@ -144,6 +144,22 @@ impl Request {
 }
 
 impl Home {
+    /// One for a temporary cluster. The account itself makes the directory, so that it can remove it when we are gone.
+    pub(crate) fn temporary() -> Result<Self, Error> {
+        let account = Account::for_new_cluster()?;
+        let places = [env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
+        let mut places = places.into_iter().filter_map(|place| place.canonicalize().ok());
+        match places.find(|place| account.writes(place)) {
+            Some(place) => {
+                Ok(Self { dir: place.join(format!("parlant-postgres-{:016x}", rand::random::<u64>())), account })
+            }
+            None => Err(Error::Refused(format!(
+                "user {} may write neither in TMPDIR nor in /tmp nor in /var/tmp",
+                account.uid
+            ))),
+        }
+    }
+
     fn create(&self) -> Result<(), Error> {
         DirBuilder::new().mode(0o700).create(&self.dir).map_err(Error::io("create", &self.dir))?;
         let give = || {
@@ -184,8 +200,12 @@ impl Home {
                 let _ = kill_process(pid, Signal::INT);
             }
             if !lock.take(FORMER_PATIENCE).await? {
-                let (dir, waited) = (self.dir.clone(), FORMER_PATIENCE);
-                return Err(Error::StillRunning { dir, waited, pid });
+                let end = pid.map_or_else(String::new, |pid| format!("; end process {pid} and start again"));
+                return Err(Error::Refused(format!(
+                    "the PostgreSQL that a former owner left in {} still runs after {} s{end}",
+                    self.dir.display(),
+                    FORMER_PATIENCE.as_secs()
+                )));
             }
         }
         if let Named::Nobody = self.named() {
@@ -233,7 +253,14 @@ fn check(dir: &Path, meta: &Metadata, uid: u32) -> Result<(), Error> {
     } else {
         return Ok(());
     };
-    Err(Error::Untrusted { path: dir.to_owned(), problem })
+    Err(untrusted(dir, &problem))
+}
+
+fn untrusted(dir: &Path, problem: &str) -> Error {
+    Error::Refused(format!(
+        "{} cannot be trusted with a database: {problem}; remove it or choose another directory",
+        dir.display()
+    ))
 }
 
 /// The same place for the same request, so that a start finds what an earlier one left.

@@ -42,7 +42,7 @@
 //! The first three stop PostgreSQL when a value is dropped, which a killed process never does.
 //!
 //! # Extending
-//! A new place to look for the programs is a line in `installation.rs`; a new system's package is a line
+//! A new place to look for the programs is a line in `program.rs`; a new system's package is a line
 //! in `not_found.rs`; a new major version is a number in `installation.rs` after `e2e/postgres-versions`
 //! has passed with it.
 
@@ -56,6 +56,7 @@ mod lock;
 mod memory;
 mod not_found;
 mod options;
+mod program;
 mod supervisor;
 
 pub use cluster::Cluster;
@@ -63,3 +64,4 @@ pub use error::Error;
 pub use installation::Installation;
 pub use not_found::NotFound;
 pub use options::Options;
+pub use program::{Program, major_version, program_dirs};

@@ -20,18 +20,17 @@ impl Memory {
             Err(error) => return Err(Error::io("read", &version)(error)),
         };
         if data != installation.major_version() {
-            return Err(Error::OtherMajor {
-                dir: home.to_owned(),
-                data,
-                installed: installation.major_version(),
-                bin_dir: installation.bin_dir().to_owned(),
-            });
+            return Err(Error::Refused(format!(
+                "the data in {} were written by PostgreSQL {data}, but the binaries in {} are PostgreSQL {}; point \
+                 PG_BIN_DIR at the binaries of version {data}, move the data with pg_upgrade, or remove the directory to \
+                 start over",
+                home.display(),
+                installation.bin_dir().display(),
+                installation.major_version()
+            )));
         }
         let path = home.join("password");
-        let password = fs::read_to_string(&path)
-            .map_err(|error| Error::Password { path, problem: error.to_string() })?
-            .trim()
-            .to_owned();
+        let password = fs::read_to_string(&path).map_err(|error| Error::password(&path, error))?.trim().to_owned();
         let port = fs::read_to_string(home.join("port")).ok().and_then(|text| text.trim().parse().ok());
         Ok(Some(Self { password, port }))
     }

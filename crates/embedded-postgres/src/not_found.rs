@@ -8,7 +8,7 @@ use crate::installation::SUPPORTED;
 /// There is no usable PostgreSQL here. The message says what to install.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotFound {
-    refusals: Vec<(PathBuf, Refusal)>,
+    pub(crate) refusals: Vec<(PathBuf, Refusal)>,
 }
 
 /// What is wrong with one directory.
@@ -16,16 +16,10 @@ pub struct NotFound {
 pub(crate) enum Refusal {
     /// A program is not there.
     Missing(&'static str),
-    /// The programs do not run; what the system said.
+    /// The programs do not run; why.
     Unusable(String),
-    /// The programs are too old or too new; what they call themselves.
+    /// The programs are too old or too new; their version.
     Unsupported(String),
-}
-
-impl NotFound {
-    pub(crate) fn new(refusals: Vec<(PathBuf, Refusal)>) -> Self {
-        Self { refusals }
-    }
 }
 
 impl std::error::Error for NotFound {}
@@ -40,8 +34,8 @@ impl fmt::Display for NotFound {
                 // Only worth a word when the user named this one directory.
                 Refusal::Missing(_) if self.refusals.len() > 1 => Ok(()),
                 Refusal::Missing(program) => write!(f, "; {dir} has no {program}"),
-                Refusal::Unusable(why) => write!(f, "; {dir} does not run: {why}"),
-                Refusal::Unsupported(what) => write!(f, "; {dir} has {what}"),
+                Refusal::Unusable(why) => write!(f, "; {dir}: {why}"),
+                Refusal::Unsupported(version) => write!(f, "; {dir} has version {version}"),
             }?;
         }
         let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -99,11 +93,12 @@ mod tests {
     #[test]
     fn the_message_names_what_was_wrong_and_the_way_out() {
         let dir = PathBuf::from("/opt/pg/bin");
-        let missing = NotFound::new(vec![(dir.clone(), Refusal::Missing("initdb"))]).to_string();
+        let missing = NotFound { refusals: vec![(dir.clone(), Refusal::Missing("initdb"))] }.to_string();
         assert!(missing.contains("/opt/pg/bin has no initdb") && missing.contains("PG_BIN_DIR"), "{missing}");
 
-        let old = Refusal::Unsupported("postgres (PostgreSQL) 9.6.24".to_owned());
-        let message = NotFound::new(vec![(dir, old), ("/usr/bin".into(), Refusal::Missing("postgres"))]).to_string();
+        let old = Refusal::Unsupported("9.6.24".to_owned());
+        let message =
+            NotFound { refusals: vec![(dir, old), ("/usr/bin".into(), Refusal::Missing("postgres"))] }.to_string();
         assert!(
             message.contains("14 to 18") && message.contains("9.6.24") && !message.contains("/usr/bin"),
             "{message}"

@@ -46,7 +46,7 @@ impl Supervisor {
         command
             .args(["-c", SCRIPT, "parlant-postgres"])
             .arg(attempt.installation.bin_dir())
-            .arg(attempt.home)
+            .arg(&attempt.home.dir)
             .arg(sockets)
             .args([yes_or_no(data_dir.is_none()), yes_or_no(*durable)])
             .arg(attempt.port.to_string());
@@ -66,7 +66,7 @@ impl Supervisor {
             .stdin(Stdio::piped())
             .stdout(lock.map_or_else(Stdio::null, |lock| Stdio::from(lock.into_file())))
             .stderr(Stdio::piped());
-        attempt.account.apply(&mut command);
+        attempt.home.account.apply(&mut command);
         let mut child = command.spawn().map_err(Error::io("run", Path::new("/bin/sh")))?;
         let mut leash = child.stdin.take();
         if let Some(leash) = &mut leash {

@@ -1,14 +1,13 @@
 use std::time::Duration;
 
 use parlant_db_pool::Config;
-use refinery_core::Target;
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::error::Error;
-use crate::lock::{self, Turn};
+use crate::lock;
 use crate::migrations::{Migrations, Version};
-use crate::runner::{Patience, Session};
+use crate::runner::Session;
 
 /// How patient `apply` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,21 +72,13 @@ impl Migrations {
             );
         }
         let mut client = parlant_db_pool::connect(config).await?;
-        let nothing = Report { applied: Vec::new() };
-        if self.nothing_left(&client).await? {
-            return Ok(nothing);
-        }
-        if let Turn::NothingLeft = lock::wait_for_turn(&client, self, options.lock_wait).await? {
-            return Ok(nothing);
+        if self.nothing_left(&client).await? || !lock::wait_for_turn(&client, self, options.lock_wait).await? {
+            return Ok(Report { applied: Vec::new() });
         }
         let status = self.status(&client).await?.applicable()?;
-        if status.pending.is_empty() {
-            return Ok(nothing);
-        }
-        let patience = Patience { lock_timeout: options.lock_timeout, total: options.patience };
-        let session = Session::prepare(&mut client, patience, false).await?;
-        let applied = session.run(self, &status.pending, Target::Latest).await?;
-        Ok(Report { applied })
+        let pending: Vec<_> = self.files.iter().filter(|file| status.pending.contains(&file.version)).collect();
+        let session = Session::prepare(&mut client, options, false).await?;
+        Ok(Report { applied: session.run(&pending).await? })
     }
 
     /// Whether a database that these files may be applied to has all of them.

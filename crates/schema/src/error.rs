@@ -1,5 +1,5 @@
 use std::error::Error as _;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use tokio_postgres::error::{ErrorPosition, SqlState};
@@ -33,8 +33,6 @@ pub enum Error {
     Locked {
         /// Who holds it; `None` if it was gone again when asked.
         holder: Option<Holder>,
-        /// How long this run waited.
-        waited: Duration,
     },
     /// A file's tables stayed in use through all tries; nothing of the file is left behind.
     #[error("{migration} could not lock what it changes in {tries} tries over {waited:?}; {}", in_use(holders))]
@@ -54,7 +52,7 @@ pub enum Error {
         /// The file.
         migration: Version,
         /// What PostgreSQL said.
-        cause: Box<DatabaseError>,
+        cause: DatabaseError,
     },
     /// A file ran and did not do what it is for, or the runner stopped trusting its connection.
     #[error("{migration} stopped: {reason}")]
@@ -67,9 +65,6 @@ pub enum Error {
     /// The role may not make a scratch database for `plan`.
     #[error("a plan needs a scratch database: `alter role .. createdb` for this role, or another server to make it on")]
     NoScratch,
-    /// refinery refused the set; [`Status`] should have said so before.
-    #[error("refinery: {0}")]
-    Refinery(String),
     /// The caller's own end of `plan`; the scratch database is gone.
     #[error("interrupted")]
     Interrupted,
@@ -98,7 +93,7 @@ impl Error {
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Database(error.into())
+        Self::Database(DatabaseError::new(&error, ""))
     }
 }
 
@@ -111,68 +106,38 @@ fn in_use(holders: &[Holder]) -> String {
 }
 
 /// What PostgreSQL said, without the detail line: that one quotes rows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
 pub struct DatabaseError {
     /// The five characters, where the server answered at all.
     pub sqlstate: Option<SqlState>,
-    message: String,
-    hint: Option<String>,
-    position: Option<u32>,
-    line: Option<usize>,
+    text: String,
 }
 
 impl DatabaseError {
-    /// Turns the server's character position into a line of the file it was sent.
-    pub(crate) fn in_file(mut self, text: &str) -> Self {
-        self.line = self.position.map(|position| {
-            let before = usize::try_from(position.saturating_sub(1)).unwrap_or(usize::MAX);
-            1 + text.chars().take(before).filter(|character| *character == '\n').count()
-        });
-        self
-    }
-
-    pub(crate) fn is(&self, states: &[SqlState]) -> bool {
-        self.sqlstate.as_ref().is_some_and(|state| states.contains(state))
-    }
-}
-
-impl fmt::Display for DatabaseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let Some(line) = self.line {
-            write!(f, " in line {line}")?;
-        }
-        if let Some(state) = &self.sqlstate {
-            write!(f, " (SQLSTATE {})", state.code())?;
-        }
-        if let Some(hint) = &self.hint {
-            write!(f, "; hint: {hint}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for DatabaseError {}
-
-impl From<tokio_postgres::Error> for DatabaseError {
-    fn from(error: tokio_postgres::Error) -> Self {
+    /// What went wrong with `file`, as it was sent, or with a statement of this crate's own, which is none.
+    pub(crate) fn new(error: &tokio_postgres::Error, file: &str) -> Self {
         let Some(said) = error.as_db_error() else {
             // The driver's own text is only a heading; what happened is in its source.
-            let message = match error.source() {
-                Some(source) => format!("{error}: {source}"),
-                None => error.to_string(),
-            };
-            return Self { sqlstate: None, message, hint: None, position: None, line: None };
+            let text = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+            return Self { sqlstate: None, text };
         };
-        Self {
-            sqlstate: Some(said.code().clone()),
-            message: said.message().to_owned(),
-            hint: said.hint().map(str::to_owned),
-            position: match said.position() {
-                Some(ErrorPosition::Original(position)) => Some(*position),
-                _ => None,
-            },
-            line: None,
+        let mut text = said.message().to_owned();
+        if let Some(ErrorPosition::Original(position)) = said.position()
+            && !file.is_empty()
+        {
+            let before = file.chars().take(usize::try_from(position.saturating_sub(1)).unwrap_or(usize::MAX));
+            let _ = write!(text, " in line {}", 1 + before.filter(|character| *character == '\n').count());
         }
+        let _ = write!(text, " (SQLSTATE {})", said.code().code());
+        if let Some(hint) = said.hint() {
+            let _ = write!(text, "; hint: {hint}");
+        }
+        Self { sqlstate: Some(said.code().clone()), text }
+    }
+
+    /// Whether somebody else was in the way, so that another try may succeed.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self.sqlstate, Some(SqlState::LOCK_NOT_AVAILABLE | SqlState::T_R_DEADLOCK_DETECTED))
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | [`status()`] | compares a database with the files | nothing |
 //! | [`verify()`] | the same, as a check that fails: before serving, and in CI | nothing |
-//! | [`plan()`] | tries the pending files in a scratch database and reports the locks they take | the scratch database |
+//! | [`Migrations::plan`] | tries the pending files in a scratch database and reports the locks they take | the scratch database |
 //! | [`apply()`] | brings the database to the state of the files | the schema |
 //!
 //! ```no_run
@@ -24,10 +24,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! refinery reads and writes the history, `public.parlant_migrations`. What it lacks is here: a lock that any
-//! number of runs may ask for at once, files outside of a transaction (`-- no-transaction`, for
-//! `CREATE INDEX CONCURRENTLY`) with the repair of what a killed one leaves, and time limits under which a
-//! migration gives way to the people who use the tables.
+//! refinery embeds the files and decides what their checksums and the history, `public.parlant_migrations`, are like, so
+//! its own tools read both. Running them is done here, for what it lacks: a lock that any number of runs may ask for at
+//! once, files outside of a transaction (`-- no-transaction`, for `CREATE INDEX CONCURRENTLY`) with the repair of what a
+//! killed one leaves, and time limits under which a migration gives way to the people who use the tables.
 //!
 //! # Adding a migration
 //! Put `V<next>__<what_it_does>.sql` into `migrations/` and follow the `README.md` there; nothing here has to change.
@@ -39,7 +39,6 @@ mod lock;
 mod migrations;
 mod observe;
 mod plan;
-mod query;
 mod runner;
 mod scratch;
 mod sql;
@@ -64,11 +63,6 @@ pub async fn status(client: &Client) -> Result<Status, Error> {
 /// [`Migrations::verify`] of the embedded files.
 pub async fn verify(client: &Client) -> Result<Status, Error> {
     Migrations::embedded().verify(client).await
-}
-
-/// [`Migrations::plan`] of the embedded files, on the database's own server and without an end of one's own.
-pub async fn plan(config: &Config) -> Result<Plan, Error> {
-    Migrations::embedded().plan(config, None, std::future::pending()).await
 }
 
 /// [`Migrations::apply`] of the embedded files.

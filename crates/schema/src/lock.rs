@@ -2,38 +2,26 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use parlant_db_pool::Query;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, GenericClient, Row};
 
 use crate::error::Error;
 use crate::migrations::Migrations;
-use crate::query;
 
 // The key is the ASCII of "parl" and "migr", read as two big-endian integers. It is part of every version's behaviour.
-static TRY_LOCK: Query = Query {
-    name: "try_migration_lock",
-    sql: "-- try_migration_lock
-select pg_try_advisory_lock(1885434476, 1835624306)",
-    types: &[],
-};
+const TRY_LOCK: &str = "-- try_migration_lock
+select pg_try_advisory_lock(1885434476, 1835624306)";
 
-static HOLDER: Query = Query {
-    name: "migration_lock_holder",
-    sql: "-- migration_lock_holder
+const HOLDER: &str = "-- migration_lock_holder
 select l.pid, a.application_name, a.usename::text, a.backend_start
 from pg_catalog.pg_locks l
 left join pg_catalog.pg_stat_activity a on a.pid = l.pid
 where l.locktype = 'advisory' and l.granted
   and l.classid = 1885434476 and l.objid = 1835624306 and l.objsubid = 2
-  and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())",
-    types: &[],
-};
+  and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())";
 
-static HOLDERS_OF_TABLES: Query = Query {
-    name: "holders_of_tables",
-    sql: "-- holders_of_tables
+const HOLDERS_OF_TABLES: &str = "-- holders_of_tables
 select l.pid, a.application_name, a.usename::text, a.backend_start
 from pg_catalog.pg_locks l
 join pg_catalog.pg_stat_activity a on a.pid = l.pid
@@ -43,20 +31,14 @@ where l.locktype = 'relation' and l.granted and l.pid <> pg_backend_pid()
   and c.relnamespace = 'public'::regnamespace
 group by l.pid, a.application_name, a.usename, a.backend_start
 order by bool_or(starts_with(c.relname::text, 'parlant_')) desc, l.pid
-limit 5",
-    types: &[],
-};
+limit 5";
 
-static STILL_HELD: Query = Query {
-    name: "migration_lock_still_held",
-    sql: "-- migration_lock_still_held
+const STILL_HELD: &str = "-- migration_lock_still_held
 select exists (
   select from pg_catalog.pg_locks l
   where l.locktype = 'advisory' and l.granted and l.pid = pg_backend_pid()
     and l.classid = 1885434476 and l.objid = 1835624306 and l.objsubid = 2
-)",
-    types: &[],
-};
+)";
 
 /// Between two tries. Trying is cheap; blocking in `pg_advisory_lock` would hold a snapshot that
 /// `CREATE INDEX CONCURRENTLY` of the other run waits for: a deadlock.
@@ -101,28 +83,21 @@ impl fmt::Display for Holder {
     }
 }
 
-/// How waiting for the lock ended.
-pub(crate) enum Turn {
-    /// The lock is this session's until it ends.
-    Mine,
-    /// The other run did everything meanwhile.
-    NothingLeft,
-}
-
-/// Waits for this session's turn to apply `migrations`, at most `patience`.
-pub(crate) async fn wait_for_turn(client: &Client, migrations: &Migrations, patience: Duration) -> Result<Turn, Error> {
+/// Waits for this session's turn to apply `migrations`, at most `patience`, and has the lock then until it ends. False:
+/// the other run did everything meanwhile.
+pub(crate) async fn wait_for_turn(client: &Client, migrations: &Migrations, patience: Duration) -> Result<bool, Error> {
     let started = Instant::now();
     let mut announced = None;
     loop {
-        if query::value(client, &TRY_LOCK).await? {
-            return Ok(Turn::Mine);
+        if client.query_typed_one(TRY_LOCK, &[]).await?.try_get(0)? {
+            return Ok(true);
         }
-        let holder = query::rows(client, &HOLDER, &[]).await?.first().map(Holder::from_row).transpose()?;
+        let holder = holders(client, HOLDER).await?.into_iter().next();
         if started.elapsed() >= patience {
             if migrations.nothing_left(client).await? {
-                return Ok(Turn::NothingLeft);
+                return Ok(false);
             }
-            return Err(Error::Locked { holder, waited: started.elapsed() });
+            return Err(Error::Locked { holder });
         }
         if let Some(holder) = holder
             && announced != Some(holder.pid)
@@ -136,10 +111,14 @@ pub(crate) async fn wait_for_turn(client: &Client, migrations: &Migrations, pati
 
 /// Whether this session has the lock. A pooler that hands every transaction to another session loses it.
 pub(crate) async fn still_held(client: &impl GenericClient) -> Result<bool, tokio_postgres::Error> {
-    query::value(client, &STILL_HELD).await
+    client.query_typed_one(STILL_HELD, &[]).await?.try_get(0)
 }
 
 /// The sessions that hold locks on tables of `public`, the bridge's tables first.
 pub(crate) async fn holders_of_tables(client: &Client) -> Result<Vec<Holder>, tokio_postgres::Error> {
-    query::rows(client, &HOLDERS_OF_TABLES, &[]).await?.iter().map(Holder::from_row).collect()
+    holders(client, HOLDERS_OF_TABLES).await
+}
+
+async fn holders(client: &Client, sql: &str) -> Result<Vec<Holder>, tokio_postgres::Error> {
+    client.query_typed(sql, &[]).await?.iter().map(Holder::from_row).collect()
 }

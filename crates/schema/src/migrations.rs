@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use refinery::Migration;
+
 use crate::error::Error;
-use crate::sql::{self, TableChange};
+use crate::sql::{self, Statement, TableChange};
 
 mod embedded {
     refinery::embed_migrations!("../../migrations");
@@ -17,7 +19,16 @@ pub(crate) const HISTORY: &str = "parlant_migrations";
 /// A set of migrations in the order of their versions, checked to be fit for the runner.
 #[derive(Debug, Clone)]
 pub struct Migrations {
-    files: Vec<refinery_core::Migration>,
+    pub(crate) files: Vec<File>,
+}
+
+/// A migration.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    pub(crate) version: Version,
+    pub(crate) text: String,
+    /// refinery's: it covers the name, the version and the whole text.
+    pub(crate) checksum: u64,
 }
 
 impl Migrations {
@@ -27,7 +38,7 @@ impl Migrations {
     /// When a file breaks a rule of `migrations/README.md`; a test keeps such a file from landing.
     #[must_use]
     pub fn embedded() -> Self {
-        let files = embedded::migrations::runner().get_migrations().clone();
+        let files = embedded::migrations::runner().get_migrations().iter().map(File::new).collect();
         #[expect(clippy::expect_used, reason = "a test of this crate loads the same files")]
         Self::checked(files).expect("the embedded migrations follow migrations/README.md")
     }
@@ -37,23 +48,21 @@ impl Migrations {
     /// # Errors
     /// [`Error::Malformed`] names the first file that breaks a rule of `migrations/README.md`.
     pub fn from_pairs<N: AsRef<str>, S: AsRef<str>>(pairs: impl IntoIterator<Item = (N, S)>) -> Result<Self, Error> {
-        let files = pairs
-            .into_iter()
-            .map(|(name, text)| {
-                refinery_core::Migration::unapplied(name.as_ref(), text.as_ref())
-                    .map_err(|problem| Error::malformed(name.as_ref(), problem.to_string()))
-            })
-            .collect::<Result<_, _>>()?;
-        Self::checked(files)
+        let read = |(name, text): (N, S)| match Migration::unapplied(name.as_ref(), text.as_ref()) {
+            Ok(file) => File::new(&file),
+            Err(problem) => Err(Error::malformed(name.as_ref(), problem.to_string())),
+        };
+        Self::checked(pairs.into_iter().map(read).collect())
     }
 
-    fn checked(mut files: Vec<refinery_core::Migration>) -> Result<Self, Error> {
-        files.sort();
+    fn checked(files: Result<Vec<File>, Error>) -> Result<Self, Error> {
+        let mut files = files?;
+        files.sort_by_key(|file| file.version.version);
         for pair in files.windows(2) {
             if let [a, b] = pair
-                && a.version() == b.version()
+                && a.version.version == b.version.version
             {
-                return Err(Error::malformed(b, format!("{a} has the same version")));
+                return Err(Error::malformed(&b.version, format!("{} has the same version", a.version)));
             }
         }
         for file in &files {
@@ -62,40 +71,25 @@ impl Migrations {
         Ok(Self { files })
     }
 
-    /// What refinery is given.
-    pub(crate) fn files(&self) -> &[refinery_core::Migration] {
-        &self.files
-    }
-
-    /// Whether a file of this set runs outside of a transaction.
-    pub(crate) fn is_no_transaction(&self, version: &Version) -> bool {
-        let file = self.files.iter().find(|file| file.version() == version.version);
-        file.is_some_and(|file| sql::is_no_transaction(file.sql().unwrap_or_default()))
-    }
-
     /// Every file's name and checksum, as `V1__first 1234567890`. The checksum is refinery's: it covers the
     /// name, the version and the whole text.
     pub fn checksums(&self) -> impl Iterator<Item = (String, u64)> {
-        self.files.iter().map(|file| (file.to_string(), file.checksum()))
+        self.files.iter().map(|file| (file.version.to_string(), file.checksum))
     }
 
     /// The bridge's tables that these files leave behind, each with the version that made it.
     pub(crate) fn tables(&self) -> BTreeMap<String, i32> {
         let mut tables = BTreeMap::new();
         for file in &self.files {
-            for statement in sql::statements(file.sql().unwrap_or_default()) {
-                match sql::table_change(&statement) {
-                    Some(TableChange::Made(name)) => {
-                        tables.insert(name, file.version());
-                    }
-                    Some(TableChange::Dropped(names)) => {
-                        tables.retain(|name, _| !names.contains(name));
-                    }
-                    Some(TableChange::Renamed(old, new)) => {
+            let version = file.version.version;
+            for change in sql::statements(&file.text).iter().filter_map(Statement::table_change) {
+                match change {
+                    TableChange::Made(name) => drop(tables.insert(name, version)),
+                    TableChange::Dropped(names) => tables.retain(|name, _| !names.contains(name)),
+                    TableChange::Renamed(old, new) => {
                         tables.remove(&old);
-                        tables.insert(new, file.version());
+                        tables.insert(new, version);
                     }
-                    None => {}
                 }
             }
         }
@@ -104,20 +98,32 @@ impl Migrations {
     }
 }
 
-/// Holds a file against the rules that the runner relies on.
-fn check(file: &refinery_core::Migration) -> Result<(), Error> {
-    let malformed = |reason: String| Err(Error::malformed(file, reason));
-    // `U` files may be applied out of order, and the history does not tell them from `V` files.
-    if !file.to_string().starts_with('V') {
-        return malformed("its name must begin with V".to_owned());
+impl File {
+    /// # Errors
+    /// For `U` files: they may be applied out of order, and the history does not tell them from `V` files.
+    fn new(file: &Migration) -> Result<Self, Error> {
+        if !file.to_string().starts_with('V') {
+            return Err(Error::malformed(file, "its name must begin with V"));
+        }
+        let version = Version { version: file.version(), name: file.name().to_owned() };
+        Ok(Self { version, text: file.sql().unwrap_or_default().to_owned(), checksum: file.checksum() })
     }
-    let text = file.sql().unwrap_or_default();
-    let statements = sql::statements(text);
-    let concurrent = statements.iter().find_map(|statement| sql::concurrent_index(statement));
-    if let Some(word) = statements.iter().find_map(|statement| sql::transaction_control(statement)) {
+
+    /// Whether it runs outside of a transaction.
+    pub(crate) fn is_no_transaction(&self) -> bool {
+        sql::is_no_transaction(&self.text)
+    }
+}
+
+/// Holds a file against the rules that the runner relies on.
+fn check(file: &File) -> Result<(), Error> {
+    let malformed = |reason: String| Err(Error::malformed(&file.version, reason));
+    let statements = sql::statements(&file.text);
+    let concurrent = statements.iter().find_map(Statement::concurrent_index);
+    if let Some(word) = statements.iter().find_map(Statement::transaction_control) {
         return malformed(format!("`{word}`: the runner begins and ends the transaction"));
     }
-    if !sql::is_no_transaction(text) {
+    if !file.is_no_transaction() {
         return match concurrent {
             Some(_) => malformed("CREATE INDEX CONCURRENTLY needs `-- no-transaction` as the first line".to_owned()),
             None => Ok(()),
@@ -150,11 +156,5 @@ pub struct Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "V{}__{}", self.version, self.name)
-    }
-}
-
-impl From<&refinery_core::Migration> for Version {
-    fn from(file: &refinery_core::Migration) -> Self {
-        Self { version: file.version(), name: file.name().to_owned() }
     }
 }

@@ -2,38 +2,25 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
-use parlant_db_pool::Query;
 use serde::Serialize;
 use tokio::time::sleep;
-use tokio_postgres::{Client, GenericClient, types::Type};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, GenericClient};
 
 use crate::migrations::HISTORY;
-use crate::query;
 
-static RELATIONS: Query = Query {
-    name: "relations",
-    sql: "-- relations
+const RELATIONS: &str = "-- relations
 select c.oid, c.relname::text, c.relkind::text, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)
 from pg_catalog.pg_class c
-where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'i', 'I', 'S', 'v', 'm')",
-    types: &[],
-};
+where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'i', 'I', 'S', 'v', 'm')";
 
-static LOCKS: Query = Query {
-    name: "locks",
-    sql: "-- locks
+const LOCKS: &str = "-- locks
 select l.relation, l.mode, l.granted
 from pg_catalog.pg_locks l
-where l.pid = $1",
-    types: &[Type::INT4],
-};
+where l.pid = $1";
 
-static OWN_PID: Query = Query {
-    name: "own_pid",
-    sql: "-- own_pid
-select pg_backend_pid()",
-    types: &[],
-};
+const OWN_PID: &str = "-- own_pid
+select pg_backend_pid()";
 
 /// How often to look at a statement that runs outside of a transaction, until it is seen waiting.
 const LOOK: Duration = Duration::from_millis(10);
@@ -53,35 +40,23 @@ pub enum LockMode {
     AccessExclusive,
 }
 
-impl LockMode {
-    /// From the name in `pg_locks`.
-    fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "AccessShareLock" => Self::AccessShare,
-            "RowShareLock" => Self::RowShare,
-            "RowExclusiveLock" => Self::RowExclusive,
-            "ShareUpdateExclusiveLock" => Self::ShareUpdateExclusive,
-            "ShareLock" => Self::Share,
-            "ShareRowExclusiveLock" => Self::ShareRowExclusive,
-            "ExclusiveLock" => Self::Exclusive,
-            "AccessExclusiveLock" => Self::AccessExclusive,
-            _ => return None,
-        })
-    }
+/// The modes in their order, as `pg_locks` and as `LOCK TABLE` call them.
+const MODES: [(LockMode, &str, &str); 8] = [
+    (LockMode::AccessShare, "AccessShareLock", "ACCESS SHARE"),
+    (LockMode::RowShare, "RowShareLock", "ROW SHARE"),
+    (LockMode::RowExclusive, "RowExclusiveLock", "ROW EXCLUSIVE"),
+    (LockMode::ShareUpdateExclusive, "ShareUpdateExclusiveLock", "SHARE UPDATE EXCLUSIVE"),
+    (LockMode::Share, "ShareLock", "SHARE"),
+    (LockMode::ShareRowExclusive, "ShareRowExclusiveLock", "SHARE ROW EXCLUSIVE"),
+    (LockMode::Exclusive, "ExclusiveLock", "EXCLUSIVE"),
+    (LockMode::AccessExclusive, "AccessExclusiveLock", "ACCESS EXCLUSIVE"),
+];
 
+impl LockMode {
     /// As `LOCK TABLE` spells it.
     #[must_use]
     pub fn as_sql(self) -> &'static str {
-        match self {
-            Self::AccessShare => "ACCESS SHARE",
-            Self::RowShare => "ROW SHARE",
-            Self::RowExclusive => "ROW EXCLUSIVE",
-            Self::ShareUpdateExclusive => "SHARE UPDATE EXCLUSIVE",
-            Self::Share => "SHARE",
-            Self::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
-            Self::Exclusive => "EXCLUSIVE",
-            Self::AccessExclusive => "ACCESS EXCLUSIVE",
-        }
+        MODES[self as usize].2
     }
 }
 
@@ -135,7 +110,7 @@ impl Witness {
     pub(crate) async fn new(client: Client, watched: &Client) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
             client,
-            pid: query::value(watched, &OWN_PID).await?,
+            pid: watched.query_typed_one(OWN_PID, &[]).await?.try_get(0)?,
             before: Relations::new(),
             locks: BTreeMap::new(),
             complete: false,
@@ -152,8 +127,7 @@ impl Witness {
 
     /// Just before COMMIT, when every lock of the file is still held.
     pub(crate) async fn look_inside(&mut self, watched: &impl GenericClient) -> Result<(), tokio_postgres::Error> {
-        let (locks, _) = locks(watched, self.pid).await?;
-        self.locks = locks;
+        look(watched, self.pid, &mut self.locks).await?;
         self.complete = true;
         Ok(())
     }
@@ -184,12 +158,7 @@ impl Witness {
                 result = &mut statement => break Some(result),
                 () = sleep(LOOK) => {}
             }
-            let (locks, waiting) = locks(&self.client, self.pid).await?;
-            for (relation, mode) in locks {
-                let strongest = self.locks.entry(relation).or_insert(mode);
-                *strongest = mode.max(*strongest);
-            }
-            if waiting {
+            if look(&self.client, self.pid, &mut self.locks).await? {
                 self.complete = true;
                 break None;
             }
@@ -230,7 +199,7 @@ impl Witness {
 
 async fn relations(client: &Client) -> Result<Relations, tokio_postgres::Error> {
     let mut relations = Relations::new();
-    for row in query::rows(client, &RELATIONS, &[]).await? {
+    for row in client.query_typed(RELATIONS, &[]).await? {
         let kind: &str = row.try_get(2)?;
         let relation = Relation { name: row.try_get(1)?, table: matches!(kind, "r" | "p"), filenode: row.try_get(3)? };
         relations.insert(row.try_get(0)?, relation);
@@ -238,21 +207,22 @@ async fn relations(client: &Client) -> Result<Relations, tokio_postgres::Error> 
     Ok(relations)
 }
 
-/// The strongest lock of a session on each relation, held or asked for, and whether it waits for any lock.
-async fn locks(
+/// Keeps the strongest lock of a session on each relation, held or asked for; tells whether it waits for any lock.
+async fn look(
     client: &impl GenericClient,
     pid: i32,
-) -> Result<(BTreeMap<u32, LockMode>, bool), tokio_postgres::Error> {
-    let mut locks = BTreeMap::new();
+    locks: &mut BTreeMap<u32, LockMode>,
+) -> Result<bool, tokio_postgres::Error> {
     let mut waiting = false;
-    for row in query::rows(client, &LOCKS, &[&pid]).await? {
+    for row in client.query_typed(LOCKS, &[(&pid, Type::INT4)]).await? {
         waiting |= !row.try_get::<_, bool>(2)?;
-        if let Some(relation) = row.try_get::<_, Option<u32>>(0)?
-            && let Some(mode) = LockMode::parse(row.try_get(1)?)
+        let (relation, name): (Option<u32>, &str) = (row.try_get(0)?, row.try_get(1)?);
+        if let Some(relation) = relation
+            && let Some((mode, ..)) = MODES.iter().find(|(_, in_pg_locks, _)| *in_pg_locks == name)
         {
-            let strongest = locks.entry(relation).or_insert(mode);
-            *strongest = mode.max(*strongest);
+            let strongest = locks.entry(relation).or_insert(*mode);
+            *strongest = (*strongest).max(*mode);
         }
     }
-    Ok((locks, waiting))
+    Ok(waiting)
 }

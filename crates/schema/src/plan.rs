@@ -1,13 +1,11 @@
 use parlant_db_pool::Config;
-use refinery_core::Target;
 use serde::Serialize;
 
-use crate::apply::ApplyOptions;
-use crate::apply::Ran;
+use crate::apply::{ApplyOptions, Ran};
 use crate::error::Error;
-use crate::migrations::{Migrations, Version};
+use crate::migrations::{File, Migrations};
 use crate::observe::{LockMode, RelationLock, Seen, Witness};
-use crate::runner::{Patience, Session};
+use crate::runner::Session;
 use crate::scratch::Scratch;
 use crate::status::Status;
 
@@ -76,16 +74,13 @@ impl Migrations {
         let mut client = parlant_db_pool::connect(scratch).await?;
         let mut witness = Witness::new(parlant_db_pool::connect(scratch).await?, &client).await?;
         let options = ApplyOptions::default();
-        let patience = Patience { lock_timeout: options.lock_timeout, total: options.patience };
-        if let Some(last) = status.applied.last() {
-            let applied: Vec<Version> = status.applied.iter().map(|row| row.version.clone()).collect();
-            let session = Session::prepare(&mut client, patience, true).await?;
-            session.run(self, &applied, Target::Version(last.version.version)).await?;
-        }
-        let session = Session::prepare(&mut client, patience, true).await?.watched_by(&mut witness);
-        let ran = session.run(self, &status.pending, Target::Latest).await?;
-        let planned = ran.into_iter().zip(witness.seen).map(|(ran, seen)| {
-            let transaction = !self.is_no_transaction(&ran.version);
+        let (pending, applied): (Vec<&File>, Vec<&File>) =
+            self.files.iter().partition(|file| status.pending.contains(&file.version));
+        Session::prepare(&mut client, &options, true).await?.run(&applied).await?;
+        let session = Session::prepare(&mut client, &options, true).await?.watched_by(&mut witness);
+        let ran = session.run(&pending).await?;
+        let planned = ran.into_iter().zip(&pending).zip(witness.seen).map(|((ran, file), seen)| {
+            let transaction = !file.is_no_transaction();
             PlannedFile { warnings: warnings(&seen), ran, transaction, locks: seen.locks }
         });
         Ok(planned.collect())

@@ -1,23 +1,18 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use parlant_db_pool::{Config, Query};
+use parlant_db_pool::Config;
 use parlant_settings::{ExposeSecret, Secret};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::error::{DatabaseError, Error};
-use crate::query;
 
-static LEFTOVERS: Query = Query {
-    name: "leftovers",
-    sql: "-- leftovers
+const LEFTOVERS: &str = "-- leftovers
 select d.datname::text
 from pg_catalog.pg_database d
-where starts_with(d.datname::text, 'parlant_plan_') and pg_catalog.pg_has_role(d.datdba, 'USAGE')",
-    types: &[],
-};
+where starts_with(d.datname::text, 'parlant_plan_') and pg_catalog.pg_has_role(d.datdba, 'USAGE')";
 
 const NAME: &str = "parlant_plan_";
 
@@ -34,12 +29,12 @@ impl Scratch {
     /// Makes an empty database on the server of `config`, after dropping what killed runs left there.
     pub(crate) async fn create(config: &Config, now: DateTime<Utc>) -> Result<Self, Error> {
         let server = parlant_db_pool::connect(config).await?;
-        for row in query::rows(&server, &LEFTOVERS, &[]).await? {
+        for row in server.query_typed(LEFTOVERS, &[]).await? {
             let leftover: String = row.try_get(0)?;
             if is_leftover(&leftover, now)
                 && let Err(problem) = drop_database(&server, &leftover).await
             {
-                tracing::warn!("The leftover database {leftover} stays: {}", DatabaseError::from(problem));
+                tracing::warn!("The leftover database {leftover} stays: {}", DatabaseError::new(&problem, ""));
             }
         }
         let name = format!("{NAME}{}", Uuid::now_v7().simple());

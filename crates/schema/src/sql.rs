@@ -1,20 +1,5 @@
 //! Just enough of PostgreSQL's lexical rules to count the statements of a migration and to read what they make.
 
-/// A word or a sign; comments and quoted text are left out, because nothing here asks about them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Token {
-    /// A keyword or a name; folded to lower case unless it was quoted.
-    Word(String),
-    /// Anything else that is not white space.
-    Sign(char),
-}
-
-impl Token {
-    fn is(&self, word: &str) -> bool {
-        matches!(self, Self::Word(found) if found == word)
-    }
-}
-
 /// The line that takes a file out of the transaction it would otherwise run in.
 const NO_TRANSACTION: &str = "-- no-transaction";
 
@@ -23,6 +8,11 @@ pub(crate) fn is_no_transaction(sql: &str) -> bool {
     sql.lines().next().is_some_and(|line| line.trim_end() == NO_TRANSACTION)
 }
 
+/// The words and signs of a statement. Words are folded to lower case unless they were quoted; comments and quoted
+/// text are left out, because nothing here asks about them.
+#[derive(Debug)]
+pub(crate) struct Statement(Vec<String>);
+
 /// An index that a statement makes with `CREATE INDEX CONCURRENTLY`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConcurrentIndex {
@@ -30,22 +20,6 @@ pub(crate) struct ConcurrentIndex {
     pub(crate) name: Option<String>,
     /// Whether the statement may be run again.
     pub(crate) if_not_exists: bool,
-}
-
-/// What `CREATE [UNIQUE] INDEX CONCURRENTLY` makes, if that is what the statement is.
-pub(crate) fn concurrent_index(statement: &[Token]) -> Option<ConcurrentIndex> {
-    let rest = after(statement, &["create"])?;
-    let rest = after(rest, &["unique"]).unwrap_or(rest);
-    let rest = after(rest, &["index", "concurrently"])?;
-    let (rest, if_not_exists) = match after(rest, &["if", "not", "exists"]) {
-        Some(rest) => (rest, true),
-        None => (rest, false),
-    };
-    let name = match rest.first() {
-        Some(Token::Word(word)) if word != "on" => Some(word.clone()),
-        _ => None,
-    };
-    Some(ConcurrentIndex { name, if_not_exists })
 }
 
 /// A table that comes or goes.
@@ -59,87 +33,96 @@ pub(crate) enum TableChange {
     Renamed(String, String),
 }
 
-/// What the statement does to the list of tables.
-pub(crate) fn table_change(statement: &[Token]) -> Option<TableChange> {
-    if let Some(rest) = after(statement, &["create"]) {
-        let rest = after(rest, &["unlogged"]).unwrap_or(rest);
-        let rest = after(rest, &["table"])?;
-        let rest = after(rest, &["if", "not", "exists"]).unwrap_or(rest);
-        return table_name(rest).map(|(name, _)| TableChange::Made(name));
+impl Statement {
+    fn words(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
     }
-    if let Some(rest) = after(statement, &["drop", "table"]) {
-        let mut rest = after(rest, &["if", "exists"]).unwrap_or(rest);
-        let mut names = Vec::new();
-        while let Some((name, further)) = table_name(rest) {
-            names.push(name);
-            match further.split_first() {
-                Some((Token::Sign(','), further)) => rest = further,
-                _ => break,
+
+    /// What `CREATE [UNIQUE] INDEX CONCURRENTLY` makes, if that is what the statement is.
+    pub(crate) fn concurrent_index(&self) -> Option<ConcurrentIndex> {
+        let words = self.words();
+        let (["create", "index", "concurrently", rest @ ..] | ["create", "unique", "index", "concurrently", rest @ ..]) =
+            words.as_slice()
+        else {
+            return None;
+        };
+        let named = if_exists(rest);
+        let name = named.first().filter(|word| **word != "on").map(|&word| word.to_owned());
+        Some(ConcurrentIndex { name, if_not_exists: named.len() < rest.len() })
+    }
+
+    /// What the statement does to the list of tables.
+    pub(crate) fn table_change(&self) -> Option<TableChange> {
+        match self.words().as_slice() {
+            ["create", "table", rest @ ..] | ["create", "unlogged", "table", rest @ ..] => {
+                table_name(if_exists(rest)).map(TableChange::Made)
             }
+            ["drop", "table", rest @ ..] => {
+                let names = if_exists(rest).split(|word| *word == ",").filter_map(table_name);
+                Some(TableChange::Dropped(names.collect()))
+            }
+            ["alter", "table", rest @ ..] => {
+                let rest = if_exists(rest);
+                let rest = rest.strip_prefix(&["only"]).unwrap_or(rest);
+                match rest {
+                    [old, "rename", "to", new] | [_, ".", old, "rename", "to", new] => {
+                        Some(TableChange::Renamed((*old).to_owned(), (*new).to_owned()))
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
         }
-        return Some(TableChange::Dropped(names));
     }
-    let rest = after(statement, &["alter", "table"])?;
-    let rest = after(rest, &["if", "exists"]).unwrap_or(rest);
-    let rest = after(rest, &["only"]).unwrap_or(rest);
-    let (old, rest) = table_name(rest)?;
-    let (new, _) = table_name(after(rest, &["rename", "to"])?)?;
-    Some(TableChange::Renamed(old, new))
-}
 
-/// The statement that would end or start a transaction under the runner's feet.
-pub(crate) fn transaction_control(statement: &[Token]) -> Option<&str> {
-    const WORDS: [&str; 7] = ["begin", "start", "commit", "end", "rollback", "abort", "prepare"];
-    match statement.first() {
-        Some(Token::Word(word)) => WORDS.into_iter().find(|control| control == word),
-        _ => None,
+    /// The word of a statement that would end or start a transaction under the runner's feet.
+    pub(crate) fn transaction_control(&self) -> Option<&str> {
+        const WORDS: [&str; 7] = ["begin", "start", "commit", "end", "rollback", "abort", "prepare"];
+        self.0.first().map(String::as_str).filter(|word| WORDS.contains(word))
     }
 }
 
-fn after<'a>(tokens: &'a [Token], words: &[&str]) -> Option<&'a [Token]> {
-    let (head, rest) = tokens.split_at_checked(words.len())?;
-    head.iter().zip(words).all(|(token, word)| token.is(word)).then_some(rest)
+/// What follows `IF EXISTS` or `IF NOT EXISTS`, or everything.
+fn if_exists<'a>(words: &'a [&'a str]) -> &'a [&'a str] {
+    match words {
+        ["if", "not", "exists", rest @ ..] | ["if", "exists", rest @ ..] => rest,
+        _ => words,
+    }
 }
 
-/// A table's name without its schema, and what follows it.
-fn table_name(tokens: &[Token]) -> Option<(String, &[Token])> {
-    match tokens {
-        [Token::Word(_), Token::Sign('.'), Token::Word(name), rest @ ..] | [Token::Word(name), rest @ ..] => {
-            Some((name.clone(), rest))
-        }
-        _ => None,
+/// The table's name that these words begin with, without its schema.
+fn table_name(words: &[&str]) -> Option<String> {
+    match words {
+        [_, ".", name, ..] | [name, ..] => Some((*name).to_owned()),
+        [] => None,
     }
 }
 
 /// Cuts a file into its statements.
-pub(crate) fn statements(sql: &str) -> Vec<Vec<Token>> {
-    let mut statements = Vec::new();
-    let mut statement = Vec::new();
-    let mut depth = 0_usize;
+pub(crate) fn statements(sql: &str) -> Vec<Statement> {
+    let (mut statements, mut words, mut depth) = (Vec::new(), Vec::new(), 0_usize);
     let mut rest = sql;
-    while let Some((token, further)) = next_token(rest) {
+    while let Some((word, further)) = next_word(rest) {
         rest = further;
-        match token {
-            Token::Sign(';') if depth == 0 => {
-                if !statement.is_empty() {
-                    statements.push(std::mem::take(&mut statement));
-                }
+        // Nobody quotes a name that is one of these signs.
+        match word.as_str() {
+            ";" if depth == 0 => {
+                statements.push(Statement(std::mem::take(&mut words)));
                 continue;
             }
-            Token::Sign('(') => depth += 1,
-            Token::Sign(')') => depth = depth.saturating_sub(1),
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
             _ => {}
         }
-        statement.push(token);
+        words.push(word);
     }
-    if !statement.is_empty() {
-        statements.push(statement);
-    }
+    statements.push(Statement(words));
+    statements.retain(|statement| !statement.0.is_empty());
     statements
 }
 
-/// The next token and the text behind it; quoted text counts as a space.
-fn next_token(mut text: &str) -> Option<(Token, &str)> {
+/// The next word or sign and the text behind it; quoted text counts as a space.
+fn next_word(mut text: &str) -> Option<(String, &str)> {
     loop {
         text = text.trim_start();
         let first = text.chars().next()?;
@@ -157,13 +140,13 @@ fn next_token(mut text: &str) -> Option<(Token, &str)> {
             let rest = skip_quoted(quoted, '"', false);
             let inner = quoted.get(..quoted.len() - rest.len()).unwrap_or(quoted);
             let inner = inner.strip_suffix('"').unwrap_or(inner);
-            return Some((Token::Word(inner.replace("\"\"", "\"")), rest));
+            return Some((inner.replace("\"\"", "\""), rest));
         } else if first.is_alphanumeric() || first == '_' {
             let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(text.len());
             let (word, rest) = text.split_at(end);
-            return Some((Token::Word(word.to_lowercase()), rest));
+            return Some((word.to_lowercase(), rest));
         } else {
-            return Some((Token::Sign(first), text.get(first.len_utf8()..)?));
+            return Some((first.to_string(), text.get(first.len_utf8()..)?));
         }
     }
 }
@@ -213,7 +196,7 @@ mod tests {
     use super::*;
 
     fn made(sql: &str) -> Vec<TableChange> {
-        statements(sql).iter().filter_map(|statement| table_change(statement)).collect()
+        statements(sql).iter().filter_map(Statement::table_change).collect()
     }
 
     #[test]
@@ -257,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_concurrent_index_is_told_from_other_statements() {
-        let read = |sql: &str| statements(sql).first().and_then(|statement| concurrent_index(statement));
+        let read = |sql: &str| statements(sql).first().and_then(Statement::concurrent_index);
         assert_eq!(
             read("create unique index concurrently if not exists i on t (a)"),
             Some(ConcurrentIndex { name: Some("i".into()), if_not_exists: true })

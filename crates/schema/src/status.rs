@@ -2,37 +2,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use parlant_db_pool::Query;
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::error::Error;
 use crate::migrations::{HISTORY, Migrations, Version};
-use crate::query;
 
-static HISTORY_EXISTS: Query = Query {
-    name: "history_exists",
-    sql: "-- history_exists
-select to_regclass('public.parlant_migrations') is not null",
-    types: &[],
-};
+const HISTORY_EXISTS: &str = "-- history_exists
+select to_regclass('public.parlant_migrations') is not null";
 
-static APPLIED: Query = Query {
-    name: "applied",
-    sql: "-- applied
-select version, name, applied_on, checksum from public.parlant_migrations order by version",
-    types: &[],
-};
+const APPLIED: &str = "-- applied
+select version, name, applied_on, checksum from public.parlant_migrations order by version";
 
-static TABLES: Query = Query {
-    name: "tables",
-    sql: "-- tables
+const TABLES: &str = "-- tables
 select c.relname::text
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where n.nspname = 'public' and c.relkind in ('r', 'p') and starts_with(c.relname::text, 'parlant_')",
-    types: &[],
-};
+where n.nspname = 'public' and c.relkind in ('r', 'p') and starts_with(c.relname::text, 'parlant_')";
 
 /// How a database compares with a set of migrations. Reading it changes nothing.
 #[derive(Debug, Clone, Serialize)]
@@ -144,8 +130,8 @@ impl Migrations {
     /// Compares a database with these files. Needs SELECT on the history and nothing else.
     pub async fn status(&self, client: &Client) -> Result<Status, Error> {
         let mut history = Vec::new();
-        if query::value(client, &HISTORY_EXISTS).await? {
-            for row in query::rows(client, &APPLIED, &[]).await? {
+        if client.query_typed_one(HISTORY_EXISTS, &[]).await?.try_get(0)? {
+            for row in client.query_typed(APPLIED, &[]).await? {
                 let version = Version { version: row.try_get(0)?, name: row.try_get(1)? };
                 let applied_on = row.try_get::<_, &str>(2)?.parse().ok();
                 let checksum = row.try_get::<_, &str>(3)?.parse().ok();
@@ -154,7 +140,7 @@ impl Migrations {
         }
         // Read after the history: a file and its row are committed together, so a run that ends meanwhile
         // can only add tables that the history does not yet promise.
-        let tables = query::rows(client, &TABLES, &[]).await?;
+        let tables = client.query_typed(TABLES, &[]).await?;
         let tables = tables.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         Ok(self.compare(history, &tables))
     }
@@ -175,7 +161,7 @@ impl Migrations {
     /// names of the `parlant_` tables, against the files.
     fn compare(&self, history: Vec<(Applied, Option<u64>)>, tables: &BTreeSet<String>) -> Status {
         let mut problems = Vec::new();
-        let files: BTreeMap<i32, _> = self.files().iter().map(|file| (file.version(), file)).collect();
+        let files: BTreeMap<i32, _> = self.files.iter().map(|file| (file.version.version, file)).collect();
         let newest = files.keys().next_back().copied().unwrap_or(i32::MIN);
         for (applied, checksum) in &history {
             let version = applied.version.clone();
@@ -183,22 +169,17 @@ impl Migrations {
                 None if version.version > newest => problems.push(Problem::Newer(version)),
                 None => problems.push(Problem::Missing(version)),
                 Some(file)
-                    if file.name() != version.name
-                        || Some(file.checksum()) != *checksum
-                        || applied.applied_on.is_none() =>
-                {
-                    problems.push(Problem::Edited(version));
-                }
-                Some(_) => {}
+                    if file.version == version && Some(file.checksum) == *checksum && applied.applied_on.is_some() => {}
+                Some(_) => problems.push(Problem::Edited(version)),
             }
         }
         let done: BTreeSet<i32> = history.iter().map(|(applied, _)| applied.version.version).collect();
         let mut pending = Vec::new();
-        for file in files.values().filter(|file| !done.contains(&file.version())) {
-            if done.last().is_some_and(|last| file.version() < *last) {
-                problems.push(Problem::OutOfOrder((*file).into()));
+        for (number, file) in files.iter().filter(|(number, _)| !done.contains(number)) {
+            if done.last().is_some_and(|last| number < last) {
+                problems.push(Problem::OutOfOrder(file.version.clone()));
             } else {
-                pending.push(Version::from(*file));
+                pending.push(file.version.clone());
             }
         }
         let mut expected = self.tables();

@@ -32,7 +32,7 @@ fn pretend_installation(version: &str) -> tempfile::TempDir {
 #[test]
 fn an_unsupported_version_is_refused_by_name() {
     let old = pretend_installation("13.1");
-    let message = Installation::in_dir(old.path()).unwrap_err().to_string();
+    let message = Installation::find(Some(old.path())).unwrap_err().to_string();
     assert!(message.contains("13.1") && message.contains("14 to 18"), "{message}");
 }
 
@@ -77,10 +77,10 @@ async fn a_lost_or_wrong_password_is_said() {
     let password = dir.path().join("cluster/password");
     fs::write(&password, "another\n").unwrap();
     let wrong = error_of(kept(dir.path())).await;
-    assert!(matches!(wrong, Error::Password { .. }), "{wrong}");
+    assert!(wrong.to_string().contains("does not open the cluster next to it"), "{wrong}");
     fs::remove_file(&password).unwrap();
     let lost = error_of(kept(dir.path())).await;
-    assert!(matches!(lost, Error::Password { .. }), "{lost}");
+    assert!(lost.to_string().contains(&password.display().to_string()), "{lost}");
 }
 
 #[tokio::test]
@@ -133,9 +133,9 @@ async fn programs_that_the_account_cannot_reach_are_named() {
     }
     let hidden = pretend_installation("17.0");
     set_mode(hidden.path(), 0o700);
-    let unreachable = Installation::in_dir(hidden.path()).unwrap();
+    let unreachable = Installation::find(Some(hidden.path())).unwrap();
     let error = Cluster::start(&unreachable, Options::temporary()).await.unwrap_err();
-    assert!(matches!(&error, Error::Unreachable { bin_dir, .. } if bin_dir == hidden.path()), "{error}");
+    assert!(error.to_string().contains(&format!("cannot enter {};", hidden.path().display())), "{error}");
 }
 
 #[tokio::test]
@@ -145,6 +145,6 @@ async fn a_home_that_others_may_enter_is_refused() {
     start(kept(dir.path())).await.stop().await;
     set_mode(&home, 0o755);
     let error = error_of(kept(dir.path())).await;
-    assert!(matches!(&error, Error::Untrusted { path, .. } if path.ends_with("cluster")), "{error}");
+    assert!(error.to_string().contains("/cluster cannot be trusted with a database"), "{error}");
     assert!(home.join("data").exists());
 }

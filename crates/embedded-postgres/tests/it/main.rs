@@ -35,7 +35,7 @@ async fn start(options: Options) -> Cluster {
 /// A connection to the cluster's `host`: an address or the directory of a socket.
 async fn connect_to(cluster: &Cluster, host: &str, password: &str) -> Result<Client, tokio_postgres::Error> {
     let mut config = tokio_postgres::Config::new();
-    config.host(host).port(cluster.address().port()).user(cluster.superuser()).dbname("postgres");
+    config.host(host).port(cluster.address().port()).user("postgres").dbname("postgres");
     let (client, connection) = config.password(password).connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::chown, path::PathBuf};
 
-use parlant_embedded_postgres::{Cluster, Error};
+use parlant_embedded_postgres::Cluster;
 
 use crate::{ask, connect, connect_to, installation, is_root, kept, reachable_dir, set_mode, start};
 
@@ -114,7 +114,8 @@ async fn as_root_a_directory_that_somebody_else_put_there_is_not_trusted() {
             _ => std::os::unix::fs::symlink("/etc", &home).unwrap(),
         }
         let error = Cluster::start(&installation(), kept(&place)).await.unwrap_err();
-        assert!(matches!(&error, Error::Untrusted { path, .. } if *path == home), "{trap}: {error}");
+        let refusal = format!("{} cannot be trusted", home.display());
+        assert!(error.to_string().starts_with(&refusal), "{trap}: {error}");
         fs::remove_dir(&home).or_else(|_| fs::remove_file(&home)).unwrap();
     }
 }

@@ -11,7 +11,7 @@ use crate::{alive, ask, connect, connect_to, installation, is_root, kept, reacha
 async fn it_serves_over_tcp_and_the_socket_to_who_has_the_password() {
     let cluster = start(Options::temporary()).await;
     let over_tcp = connect(&cluster.url("postgres")).await;
-    assert_eq!(ask(&over_tcp, "select current_user::text").await, cluster.superuser());
+    assert_eq!(ask(&over_tcp, "select current_user::text").await, "postgres");
 
     for host in ["127.0.0.1", cluster.socket_dir().to_str().unwrap()] {
         connect_to(&cluster, host, cluster.password()).await.unwrap();
