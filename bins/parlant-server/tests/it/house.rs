@@ -8,13 +8,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The floor of each room; imports go strictly down.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("parlant-settings", 0),
     ("parlant-db-pool", 1),
     ("parlant-metrics", 1),
     ("parlant-telemetry", 1),
     ("parlant-auth-bridge", 2),
     ("parlant-embedded-postgres", 2),
+    ("parlant-engine", 2),
     ("parlant-schema", 2),
     ("parlant-alerting", 3),
     ("parlant-backup-core", 3),
@@ -31,13 +32,13 @@ const FLOORS: [(&str, u8); 17] = [
 
 /// Who may depend on a library that belongs to one room's job.
 const OWNERS: [(&str, &[&str]); 7] = [
-    ("actix-web", &["parlant-api"]),
+    ("actix-web", &["parlant-api", "parlant-engine"]),
     ("actix-cors", &["parlant-api"]),
     ("clap", &["parlant-backup", "parlant-migrate", "parlant-ops", "parlant-server"]),
     ("deadpool-postgres", &["parlant-db-pool"]),
     ("jsonwebtoken", &["parlant-auth-bridge"]),
     ("metrics-exporter-prometheus", &["parlant-metrics"]),
-    ("reqwest", &["parlant-alerting", "parlant-auth-bridge", "parlant-health"]),
+    ("reqwest", &["parlant-alerting", "parlant-auth-bridge", "parlant-engine", "parlant-health"]),
 ];
 
 fn root() -> PathBuf {
