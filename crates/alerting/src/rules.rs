@@ -12,6 +12,9 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Requests or look-ups a second below which a quotient says nothing: one failure out of two is half.
 const TRAFFIC: f64 = 0.1;
 
+/// As with requests, for the turns of conversations: 9 in a quarter of an hour.
+const TURNS: f64 = 0.01;
+
 /// Endpoints that nobody's work depends on: probes would thin out the errors of a quiet service, strangers' wrong
 /// paths those of a busy one.
 const NOT_WORK: &[&str] = &["/health", "/livez", "/readyz", "/metrics", "/api/v1/health/detailed", "unmatched"];
@@ -37,7 +40,7 @@ const LOOKUPS: Selector = Selector::new("parlant_auth_cache_hits_total");
 /// Every rule of the bridge, the most general first.
 #[must_use]
 pub fn rules() -> Vec<Rule> {
-    let rules = [service(), database(), authentication(), resources(), backups()];
+    let rules = [service(), database(), authentication(), engine(), resources(), backups()];
     let watchdog = Rule {
         name: "ParlantWatchdog",
         severity: Info,
@@ -162,9 +165,9 @@ fn authentication() -> Vec<Rule> {
             name: "ParlantAuthFailureRate",
             severity: Warning,
             hold: 5 * MINUTE,
-            expression: share(VALIDATIONS.without("outcome", &["valid"]), VALIDATIONS),
+            expression: share(VALIDATIONS.with("outcome", &["invalid"]), VALIDATIONS),
             summary: "High authentication failure rate",
-            description: "{percent} of the credentials presented in the last 5 minutes were not accepted.",
+            description: "{percent} of the credentials presented in the last 5 minutes were refused.",
         },
         Rule {
             name: "ParlantAuthCacheMissRate",
@@ -173,6 +176,32 @@ fn authentication() -> Vec<Rule> {
             expression: share(LOOKUPS.with("result", &["miss"]), LOOKUPS),
             summary: "The session cache misses often",
             description: "{percent} of the look-ups of the last 5 minutes found nothing in the session cache.",
+        },
+    ]
+}
+
+fn engine() -> Vec<Rule> {
+    // A small service has few turns: they are looked at for longer than requests are.
+    let window = 15 * MINUTE;
+    // Nobody waits for the answer in a session that has ended.
+    let turns = || Selector::new("parlant_engine_turns_total").without("outcome", &["gone"]).rate(window).sum();
+    let failed = Selector::new("parlant_engine_turns_total").without("outcome", &["answered", "gone"]);
+    vec![
+        Rule {
+            name: "ParlantEngineBacklog",
+            severity: Warning,
+            hold: 2 * MINUTE,
+            expression: Selector::new("parlant_engine_outbox_oldest_seconds").last().max_by(&[]).above(120.0),
+            summary: "Messages wait for their answers",
+            description: "The oldest message without an answer has waited for {duration}.",
+        },
+        Rule {
+            name: "ParlantEngineTurnsFailing",
+            severity: Warning,
+            hold: 5 * MINUTE,
+            expression: failed.rate(window).sum().over(turns()).above(0.2).and(turns().above(TURNS)),
+            summary: "Messages get no answer",
+            description: "{percent} of the turns of the last 15 minutes ended without an answer.",
         },
     ]
 }

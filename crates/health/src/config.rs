@@ -47,7 +47,7 @@ pub enum Audience {
 impl Default for Config {
     /// What holds when nothing is configured.
     fn default() -> Self {
-        Self { interval: Duration::from_secs(10), details: Audience::Public, sim_health_path: "/api/health".to_owned() }
+        Self::from_settings(&mut Settings::from_pairs::<&str, &str>([]))
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `memory`, `disk_space` | [`Memory`], [`DiskSpace`] | no |
 //! | `auth_cache` | [`AuthCache`] | no |
 //! | `migrations` | [`Migrations`] | no |
+//! | `engine` | [`Engine`] | no |
 //!
 //! The whole is unhealthy when a critical check is, else degraded when any check is not healthy.
 //!
@@ -79,7 +80,7 @@ mod slot;
 mod window;
 
 pub use check::{Check, Outcome, Running, Status};
-pub use checks::{AuthCache, Database, DiskSpace, Memory, Migrations, SimApi};
+pub use checks::{AuthCache, Database, DiskSpace, Engine, Memory, Migrations, SimApi};
 pub use config::{Audience, Config, SIM_HEALTH_PATH, VARIABLES};
 pub use error::Error;
 pub use monitor::Monitor;

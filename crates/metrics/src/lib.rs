@@ -37,6 +37,9 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 /// Bounds in seconds of every histogram of durations, from a cached answer to the longest bearable one.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Those of turns, which take as long as a model thinks.
+const TURN_SECONDS: [f64; 9] = [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+
 /// Gauge 1 by `version` and `revision`.
 pub const BUILD_INFO: &str = "parlant_build_info";
 
@@ -89,6 +92,7 @@ pub fn build_info(version: &'static str, revision: &'static str) {
 pub fn install() -> Result<Exporter, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("parlant_engine_turn_duration_seconds".to_owned()), &TURN_SECONDS)?
         .install_recorder()
         .map(Exporter)
 }
@@ -101,6 +105,7 @@ mod tests {
         assert!(super::install().is_err(), "a process has one recorder");
 
         metrics::histogram!("parlant_example_seconds", "query" => "a \"b\"\n\\c").record(0.03);
+        metrics::histogram!("parlant_engine_turn_duration_seconds").record(45.0);
         exporter.upkeep();
         super::build_info("1.2.3", "abc");
         let text = exporter.render();
@@ -125,6 +130,7 @@ mod tests {
         assert_eq!(snapshot.sum("parlant_example_seconds_bucket", &[query, ("le", "0.05")]), Some(1.0));
         assert_eq!(snapshot.sum("parlant_example_seconds_bucket", &[query, ("le", "+Inf")]), Some(1.0));
         assert_eq!(snapshot.sum("parlant_example_seconds_count", &[query]), Some(1.0));
+        assert_eq!(snapshot.sum("parlant_engine_turn_duration_seconds_bucket", &[("le", "60")]), Some(1.0));
         assert!(snapshot.sum("process_resident_memory_bytes", &[]).unwrap() > 1e6);
         assert!(snapshot.sum("process_threads", &[]).unwrap() >= 1.0);
     }

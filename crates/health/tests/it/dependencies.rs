@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use parlant_auth_bridge::{AuthBridge, Credential, DatabaseSource};
 use parlant_db_pool::{Config, Pool};
-use parlant_health::{AuthCache, Check, Database, DiskSpace, Memory, Migrations, Outcome, SimApi, Status};
-use parlant_test_support::{ChaosProxy, database, empty_database};
+use parlant_engine::echo::Echo;
+use parlant_health::{AuthCache, Check, Database, DiskSpace, Engine, Memory, Migrations, Outcome, SimApi, Status};
+use parlant_test_support::{ChaosProxy, SimTables, database, empty_database};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -185,12 +186,44 @@ async fn a_sim_that_nobody_named_is_not_looked_for() {
 }
 
 #[tokio::test]
+async fn an_engine_is_judged_by_what_it_answers_and_missed_when_it_does_not() {
+    exporter();
+    let echo = Echo::start().unwrap();
+    let proxy = ChaosProxy::start(echo.config().base_url.trim_start_matches("http://").parse().unwrap()).await;
+    let config = parlant_engine::Config::new(format!("http://{}", proxy.address()));
+    let check = Engine::new(parlant_engine::Engine::new(&config).unwrap());
+    let outcome = check.run().await;
+    assert_is(&outcome, Status::Healthy, None);
+    assert_eq!(outcome.details["version"], "echo");
+    assert!(!check.critical());
+
+    echo.refuse(true);
+    assert_is(&check.run().await, Status::Degraded, Some("the engine answers with errors"));
+    echo.refuse(false);
+    proxy.refuse().await;
+    proxy.cut();
+    let outcome = check.run().await;
+    assert_is(&outcome, Status::Unhealthy, Some("the engine cannot be reached"));
+    assert!(!format!("{} {}", outcome.cause.unwrap(), outcome.details).contains("127.0.0.1"));
+
+    // One that accepts and never answers has the time of the monitor, not of the client.
+    proxy.restore().await;
+    echo.hang(true);
+    let monitor = watch(Duration::from_secs(10), vec![Arc::new(check)]);
+    let asked = Instant::now();
+    let report = monitor.fresh().await;
+    assert_eq!(report.checks["engine"].status, Status::Unhealthy);
+    assert_eq!(report.dependencies["engine"]["status"], "unhealthy");
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn everything_together_is_healthy_at_once() {
     let database = database().await;
     let config = Config::new(database.url());
     exporter();
     let pool = Pool::new(&config).unwrap();
-    let source = Arc::new(DatabaseSource::new(pool));
+    let source = Arc::new(DatabaseSource::new(SimTables(pool)));
     let auth = AuthBridge::new(&parlant_auth_bridge::Config::default(), source).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let monitor = watch(
