@@ -11,7 +11,7 @@ use crate::check::{Check, MAX_DESCRIPTION, MAX_MODEL};
 use crate::conversations::{lock, read};
 use crate::json::Jsonb;
 use crate::sql::agents as sql;
-use crate::{Actor, Conversations, Cursor, Error, Json, Page};
+use crate::{Actor, Conversations, Cursor, Error, Json, Notice, Page, What};
 
 /// An agent of a workspace. Serializes as clients see it.
 #[derive(Debug, Clone, Serialize)]
@@ -293,13 +293,19 @@ impl Conversations {
         let archive = |transaction: Transaction| async move {
             let row = transaction.query_opt(&sql::ARCHIVE_AGENT, parameters).await?;
             let Some(row) = row else {
-                return Ok(false);
+                return Ok(None);
             };
             let workspace_id: String = read("parlant_agent", &row, |row| Ok(row.try_get(0)?))?;
-            transaction.execute(&sql::END_SESSIONS_OF_AGENT, &[&workspace_id, &id]).await?;
-            Ok::<_, Error>(true)
+            let ended = transaction.query(&sql::END_SESSIONS_OF_AGENT, &[&workspace_id, &id]).await?;
+            Ok::<_, Error>(Some((workspace_id, ended)))
         };
-        if self.pool.transaction("archive_agent", archive).await? {
+        if let Some((workspace_id, ended)) = self.pool.transaction("archive_agent", archive).await? {
+            for row in ended {
+                let (session_id, user_id) =
+                    read("parlant_session", &row, |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
+                let (workspace_id, what) = (workspace_id.clone(), What::SessionEnded);
+                self.live.announce(Notice { workspace_id, user_id, session_id, agent_id: id, what });
+            }
             return Ok(());
         }
         let untouched = self.agent(actor, id).await?;

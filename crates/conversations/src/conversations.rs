@@ -1,6 +1,8 @@
 use std::error::Error as StdError;
+use std::sync::Arc;
 
 use parlant_db_pool::{Pool, Row};
+use tokio::sync::Notify;
 
 use crate::{Error, Limits, Live, sql};
 
@@ -10,6 +12,8 @@ pub struct Conversations {
     pub(crate) pool: Pool,
     pub(crate) limits: Limits,
     pub(crate) live: Live,
+    /// To be told of messages that an engine is to answer, if there is one.
+    pub(crate) outbox: Option<Arc<Notify>>,
 }
 
 impl std::fmt::Debug for Conversations {
@@ -23,7 +27,7 @@ impl Conversations {
     #[must_use]
     pub fn new(pool: Pool, limits: Limits) -> Self {
         pool.announce(&sql::all());
-        Self { pool, limits, live: Live::default() }
+        Self { pool, limits, live: Live::default(), outbox: None }
     }
 
     /// Those who listen to what happens.

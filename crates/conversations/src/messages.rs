@@ -13,7 +13,7 @@ use crate::check::{Check, MAX_CONTENT, MAX_METADATA_BYTES};
 use crate::conversations::read;
 use crate::json::Jsonb;
 use crate::sql::messages as sql;
-use crate::{Actor, Conversations, Error, Json};
+use crate::{Actor, Conversations, Error, Json, Notice, What};
 
 /// A message of a session. Serializes as clients see it; `Debug` leaves out what was said, which does not belong in
 /// logs.
@@ -105,6 +105,9 @@ pub struct Messages {
     pub messages: Vec<Message>,
     /// How many messages the session has.
     pub total: i32,
+    /// Whether the session has ended, so that there will be no more.
+    #[serde(skip)]
+    pub ended: bool,
     /// The offset that was asked for.
     pub offset: u32,
     /// The limit that was asked for.
@@ -135,7 +138,9 @@ impl Conversations {
 
         let workspace_ids = actor.holding(Permission::Read);
         let (id, user_id) = (Uuid::now_v7(), actor.user_id());
-        let parameters: [&(dyn ToSql + Sync); 8] = [
+        let outbox = self.outbox.as_ref().filter(|_| new.message_type == MessageType::User);
+        let turns = i32::from(outbox.is_some());
+        let parameters: [&(dyn ToSql + Sync); 9] = [
             &session_id,
             &workspace_ids,
             &user_id,
@@ -144,6 +149,7 @@ impl Conversations {
             &new.message_type.as_str(),
             &metadata,
             &new.idempotency_key,
+            &turns,
         ];
         let post = || self.pool.query_opt(&sql::POST_MESSAGE, &parameters);
         let row = match post().await {
@@ -155,11 +161,21 @@ impl Conversations {
             let exists = self.pool.query_opt(&sql::SESSION_EXISTS, &parameters[..3]).await?;
             return Err(exists.map_or(Error::SessionNotFound, |_| Error::SessionEnded));
         };
-        if read("parlant_event", &row, |row| Ok(row.try_get(7)?))? {
-            message(&row)
-        } else {
-            Err(Error::IdempotencyMismatch)
+        let (same, workspace_id, agent_id): (bool, Option<String>, Option<Uuid>) =
+            read("parlant_event", &row, |row| Ok((row.try_get(7)?, row.try_get(8)?, row.try_get(9)?)))?;
+        if !same {
+            return Err(Error::IdempotencyMismatch);
         }
+        let message = message(&row)?;
+        // It is new.
+        if let (Some(workspace_id), Some(agent_id)) = (workspace_id, agent_id) {
+            let what = What::Message { offset: message.offset };
+            self.live.announce(Notice { workspace_id, user_id: user_id.to_owned(), session_id, agent_id, what });
+            if let Some(outbox) = outbox {
+                outbox.notify_one();
+            }
+        }
+        Ok(message)
     }
 
     /// Messages of a session of the caller, or of a workspace that the caller administers. The cost depends on the
@@ -182,12 +198,13 @@ impl Conversations {
             [&session_id, &everybody, &actor.user_id(), &own, &first, &(first + i64::from(list.limit))];
         let rows = self.pool.query(&sql::LIST_MESSAGES, &parameters).await?;
         let session = rows.first().ok_or(Error::SessionNotFound)?;
-        let (total, any): (i32, Option<Uuid>) =
-            read("parlant_session", session, |row| Ok((row.try_get(7)?, row.try_get(0)?)))?;
+        let (total, ended, any): (i32, bool, Option<Uuid>) =
+            read("parlant_session", session, |row| Ok((row.try_get(7)?, row.try_get(8)?, row.try_get(0)?)))?;
         let messages = if any.is_some() { &rows[..] } else { &[] };
         Ok(Messages {
             messages: messages.iter().map(message).collect::<Result<_, _>>()?,
             total,
+            ended,
             offset: list.offset,
             limit: list.limit,
         })

@@ -11,7 +11,7 @@ use crate::check::{Check, MAX_CONTEXT_BYTES};
 use crate::conversations::{lock, read};
 use crate::json::Jsonb;
 use crate::sql::sessions as sql;
-use crate::{Actor, Conversations, Cursor, Error, Json, Page};
+use crate::{Actor, Conversations, Cursor, Error, Json, Notice, Page, What};
 
 /// A conversation. Serializes as clients see it.
 #[derive(Debug, Clone, Serialize)]
@@ -100,7 +100,11 @@ impl Conversations {
         match (agent_exists, started) {
             (false, _) => Err(Error::AgentNotFound),
             (true, None) => Err(Error::SessionLimit { max }),
-            (true, Some(_)) => session(&row, 1),
+            (true, Some(_)) => {
+                let session = session(&row, 1)?;
+                self.live.announce(session.notice(What::SessionStarted));
+                Ok(session)
+            }
         }
     }
 
@@ -163,8 +167,24 @@ impl Conversations {
     pub async fn end_session(&self, actor: &Actor<'_>, id: Uuid) -> Result<Session, Error> {
         let (everybody, own) = (actor.holding(Permission::Admin), actor.below_admin());
         let parameters: [&(dyn ToSql + Sync); 4] = [&id, &everybody, &actor.user_id(), &own];
-        let row = self.pool.query_opt(&sql::END_SESSION, &parameters).await?;
-        session(&row.ok_or(Error::SessionNotFound)?, 0)
+        let row = self.pool.query_opt(&sql::END_SESSION, &parameters).await?.ok_or(Error::SessionNotFound)?;
+        let session = session(&row, 0)?;
+        if read("parlant_session", &row, |row| Ok(row.try_get(7)?))? {
+            self.live.announce(session.notice(What::SessionEnded));
+        }
+        Ok(session)
+    }
+}
+
+impl Session {
+    fn notice(&self, what: What) -> Notice {
+        Notice {
+            workspace_id: self.workspace_id.clone(),
+            user_id: self.user_id.clone(),
+            session_id: self.id,
+            agent_id: self.agent_id,
+            what,
+        }
     }
 }
 

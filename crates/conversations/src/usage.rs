@@ -15,13 +15,17 @@ use crate::sql::usage::COUNT_USAGE;
 /// The pause is at least this many times what the count took, so that counting never is much of the load.
 const REST: u32 = 20;
 
-/// Active sessions and agents, of all workspaces together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Active sessions and agents and open turns, of all workspaces together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Sessions that have not ended.
     pub sessions: u64,
     /// Agents that are not archived.
     pub agents: u64,
+    /// Messages that wait for their answer.
+    pub outbox_pending: u64,
+    /// How long the oldest of these has waited; nothing when there is none.
+    pub outbox_oldest: Duration,
 }
 
 /// Keeps the metrics of [`Usage`]. Every replica has one, and all of them export the same numbers.
@@ -67,7 +71,13 @@ impl UsageSampler {
     pub async fn sample(&self) -> Result<Usage, Error> {
         let row = self.0.query_one(&COUNT_USAGE, &[]).await?;
         let count = |column| read("parlant_session", &row, |row| Ok(u64::try_from(row.try_get::<_, i64>(column)?)?));
-        let usage = Usage { sessions: count("sessions")?, agents: count("agents")? };
+        let oldest: f64 = read("parlant_outbox", &row, |row| Ok(row.try_get("oldest")?))?;
+        let usage = Usage {
+            sessions: count("sessions")?,
+            agents: count("agents")?,
+            outbox_pending: count("pending")?,
+            outbox_oldest: Duration::try_from_secs_f64(oldest).unwrap_or_default(),
+        };
         metrics::counted(usage, Utc::now());
         Ok(usage)
     }

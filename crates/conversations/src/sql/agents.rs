@@ -85,5 +85,6 @@ super::queries! {
     /// Must be a statement of its own after the agent is archived: it sees the sessions whose start it waited for.
     END_SESSIONS_OF_AGENT = "end_sessions_of_agent" [TEXT, UUID]
         "update parlant_session set status = 'ended'
-        where workspace_id = $1 and agent_id = $2 and status = 'active'";
+        where workspace_id = $1 and agent_id = $2 and status = 'active'
+        returning id, user_id";
 }

@@ -12,6 +12,7 @@
 use parlant_db_pool::Query;
 
 pub(crate) mod agents;
+pub(crate) mod delivery;
 pub(crate) mod messages;
 pub(crate) mod reaper;
 pub(crate) mod sessions;
@@ -36,7 +37,7 @@ pub(crate) use queries;
 
 /// Every statement.
 pub(crate) fn all() -> Vec<&'static Query> {
-    [agents::ALL, sessions::ALL, messages::ALL, reaper::ALL, usage::ALL].concat()
+    [agents::ALL, sessions::ALL, messages::ALL, delivery::ALL, reaper::ALL, usage::ALL].concat()
 }
 
 #[cfg(test)]

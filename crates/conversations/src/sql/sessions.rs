@@ -160,14 +160,19 @@ super::queries! {
         from parlant_session s
         where s.id = $1 and ", visible!();
 
-    /// The session as it is afterwards, whether or not it had ended before.
+    /// The session as it is afterwards, and whether it ended now. Its twin in the engine is left to be closed.
     END_SESSION = "end_session" [UUID, TEXT_ARRAY, TEXT, TEXT_ARRAY]
         "with ended as (
             update parlant_session s set status = 'ended'
             where s.id = $1 and s.status = 'active' and ", visible!(), "
-            returning s.id
+            returning s.id, s.workspace_id
+        ), left_twin as (
+            update parlant_engine_session t set close_at = clock_timestamp()
+            from ended
+            where t.session_id = ended.id and t.workspace_id = ended.workspace_id and t.twin is not null
         )
-        select s.id, s.agent_id, s.workspace_id, s.user_id, 'ended', s.created_at, s.context
+        select s.id, s.agent_id, s.workspace_id, s.user_id, 'ended', s.created_at, s.context,
+            exists (select from ended)
         from parlant_session s
         where s.id = $1 and ", visible!();
 }

@@ -1,4 +1,4 @@
-//! How PostgreSQL runs each statement on 100,000 agents, 200,000 sessions and 1,000,000 events: by indexes, without
+//! How PostgreSQL runs each statement on 100,000 agents, 200,000 sessions, 1,000,000 events and 500,000 turns: by indexes, without
 //! sorting more than a page of each workspace, touching few pages. That must hold whether it knows the parameters (a
 //! custom plan) or not (a generic one, which prepared statements get), and whether or not the tables were vacuumed.
 
@@ -19,9 +19,9 @@ const LARGE: &str = "
     create function pg_temp.workspace_of(agent bigint) returns text language sql immutable as $$
         select case when agent % 5 = 0 then 'busy' else 'w' || agent % 10000 end $$;
     set session_replication_role = replica;
-    insert into parlant_agent (id, created_at, workspace_id, user_id, name, status, guidelines, tools)
+    insert into parlant_agent (id, created_at, workspace_id, user_id, name, status, guidelines, tools, in_engine)
     select pg_temp.id(1, n), timestamptz '2026-01-01Z' + n * interval '1 s', pg_temp.workspace_of(n), 'u' || n % 500, 'Agent ' || n,
-        case when n % 3 = 1 then 'archived' else 'active' end, '[]', '[]'
+        case when n % 3 = 1 then 'archived' else 'active' end, '[]', '[]', n < 90000
     from generate_series(1, 100000) n;
     insert into parlant_session (id, created_at, workspace_id, agent_id, user_id, status, context, message_count)
     select pg_temp.id(2, n), timestamptz '2026-01-01Z' + n * interval '1 s', pg_temp.workspace_of(pg_temp.agent_of(n)), pg_temp.id(1, pg_temp.agent_of(n)),
@@ -36,12 +36,30 @@ const LARGE: &str = "
     from generate_series(0, 599999) n;
     insert into parlant_event (session_id, \"offset\", id, workspace_id, message_type, content, metadata)
     select pg_temp.id(2, 4), n, pg_temp.id(4, n), 'busy', 'user', 'hello', '{}' from generate_series(0, 399999) n;
+    insert into parlant_outbox (session_id, \"offset\", workspace_id, due_at, lease, state, finished_at)
+    select pg_temp.id(2, 100001 + n % 100000), n / 100000, pg_temp.workspace_of(pg_temp.agent_of(100001 + n % 100000)),
+        now(), pg_temp.id(5, 1), 'answered', now()
+    from generate_series(0, 299999) n;
+    insert into parlant_outbox (session_id, \"offset\", workspace_id, due_at, lease, state, finished_at)
+    select pg_temp.id(2, 4), n, 'busy', now(), pg_temp.id(5, 1), 'answered', now() from generate_series(0, 199999) n;
+    insert into parlant_outbox (session_id, \"offset\", workspace_id, lease, due_at)
+    select pg_temp.id(2, 4), n, 'busy', pg_temp.id(5, 1), case n when 399000 then now() else 'infinity' end
+    from generate_series(399000, 399999) n;
+    insert into parlant_outbox (session_id, \"offset\", workspace_id, lease, due_at)
+    select pg_temp.id(2, 190000 + n % 5000), 6 + n / 5000, pg_temp.workspace_of(pg_temp.agent_of(190000 + n % 5000)),
+        pg_temp.id(5, 1),
+        case n / 5000 when 0 then now() + (n - 4000) * interval '1 s' else 'infinity' end
+    from generate_series(0, 19999) n;
+    insert into parlant_engine_session (session_id, workspace_id, twin, next_offset, close_at)
+    select pg_temp.id(2, n), pg_temp.workspace_of(pg_temp.agent_of(n)), 'twin', 1, case when n % 50 = 0 then now() end
+    from generate_series(1, 200000) n;
     set session_replication_role = default;
     analyze";
 
 /// Each case: the statement; the places of which a page each may be compared; the buffer pages that may be touched; the
 /// parameters. Ids are written `agent:5`, times `at:5`. FIRST and `FIRST_ID` are the cursor before everything, NEW is an
 /// id that is not there. MANY (200), FEW, QUIET and NONE are lists of workspaces, the first two with the busy one.
+/// MESSAGES are the columns of one.
 const CASES: &str = "
     lock_agent_limit                1     10  1, 'busy'
     create_agent                    1    150  NEW, 'w1', 'u1', 'New', 'd', '[]', '[]', null, null, 100
@@ -90,16 +108,36 @@ const CASES: &str = "
     end_session                     1     80  session:153000, MANY, 'u1', QUIET
     end_session                     1     80  session:153000, NONE, 'busy', MANY
     end_session                     1     20  session:4, MANY, 'u1', QUIET
-    post_message                    1     80  session:153000, MANY, 'busy', NEW, 'hello', 'user', '{}', 'new'
-    post_message                    1     80  session:153000, MANY, 'busy', NEW, 'hello', 'user', '{}', null
-    post_message                    1     80  session:100001, MANY, 'u1', NEW, 'hello', 'user', '{}', 'k0'
-    post_message                    1     20  session:153000, QUIET, 'busy', NEW, 'hello', 'user', '{}', null
+    post_message                    1     80  session:153000, MANY, 'busy', NEW, 'hello', 'user', '{}', 'new', 0
+    post_message                    1    110  session:153000, MANY, 'busy', NEW, 'hello', 'user', '{}', null, 1
+    post_message                    1     80  session:100001, MANY, 'u1', NEW, 'hello', 'user', '{}', 'k0', 1
+    post_message                    1     20  session:153000, QUIET, 'busy', NEW, 'hello', 'user', '{}', null, 1
     session_exists                  1     10  session:4, MANY, 'u4'
     session_exists                  1     10  session:10, MANY, 'busy'
     list_messages                   1     60  session:4, MANY, 'u4', NONE, 0, 100
     list_messages                   1     60  session:4, NONE, 'u4', MANY, 399900, 400000
     list_messages                   1     20  session:4, MANY, 'u4', NONE, 4294967295, 4294967395
     list_messages                   1     60  session:100001, MANY, 'u1', MANY, 0, 100
+    claim_turns                     1   1500  NEW, 15, 32
+    load_turn                       1     30  session:4, 399000, lease:1, 'busy'
+    load_turn                       1     10  session:4, 399000, NEW, 'busy'
+    keep_turn                       1     60  session:4, 399000, lease:1, 'busy', 15
+    keep_turn                       1     10  session:4, 1000, lease:1, 'busy', 15
+    remember_agent                  1     80  agent:99000, 'busy'
+    list_history                    1     80  session:4, 'busy', 399000, 'x', 50
+    list_history                    1     80  session:100001, 'w8', 3, 'x', 50
+    set_twin                        1    100  session:4, 399000, lease:1, 'busy', 'other'
+    set_twin                        1    100  session:4, 399000, lease:1, 'busy', null
+    mark_delivered                  1    100  session:4, 399000, lease:1, 'busy', 'trace', 7
+    store_turn                      1    150  session:4, 399000, lease:1, 'busy', 7, 0, 'open', null, MESSAGES
+    store_turn                      1    150  session:4, 399000, lease:1, 'busy', 7, 1, 'answered', null, MESSAGES
+    store_turn                      1     10  session:4, 399000, NEW, 'busy', 7, 0, 'failed', 'gone', MESSAGES
+    wake_next_turn                  1     60  session:4, 399000, 'busy'
+    wake_next_turn                  1     60  session:190004, 6, 'busy'
+    list_forgotten_agents           1    150  30, 100
+    forget_agent                    1     80  agent:25, 'busy'
+    list_left_twins                 1    150  100
+    forget_twin                     1     60  session:4, 'busy', 'twin'
     try_reaper_lock                 1     10  1
     next_workspaces                 1   3000  '', 500
     next_workspaces                 1   3000  'w500', 500
@@ -144,12 +182,13 @@ fn parameters(text: &str) -> String {
     let mut text = text
         .replace("FIRST_ID", "'ffffffff-ffff-ffff-ffff-ffffffffffff'")
         .replace("FIRST", "'infinity'")
+        .replace("MESSAGES", "array[NEW]::uuid[], '{agent}', '{hello}', array['{}']::jsonb[], '{e1}'")
         .replace("NEW", "'01907fff-0000-7000-8000-000000000000'")
         .replace("MANY", &workspaces(200))
         .replace("FEW", &workspaces(4))
         .replace("QUIET", "'{w1,w2,w3}'")
         .replace("NONE", "'{}'");
-    for (kind, what) in [(0, "at:"), (1, "agent:"), (2, "session:")] {
+    for (kind, what) in [(0, "at:"), (1, "agent:"), (2, "session:"), (5, "lease:")] {
         while let Some(start) = text.find(what) {
             let digits = &text[start + what.len()..];
             let end = digits.find(|c: char| !c.is_ascii_digit());
@@ -203,6 +242,7 @@ async fn prepare(client: &Client) {
         let types = query.types.iter().map(|kind| match kind.name() {
             "_text" => "text[]",
             "_uuid" => "uuid[]",
+            "_jsonb" => "jsonb[]",
             name => name,
         });
         let types = types.collect::<Vec<_>>().join(", ");

@@ -147,11 +147,16 @@ async fn the_database_refuses_children_in_another_workspace_and_deletes_nothing(
         "insert into parlant_event (session_id, \"offset\", id, workspace_id, message_type, content, metadata)
         values ('{session}', 1, gen_random_uuid(), 'v', 'user', 'Hi', '{{}}')"
     );
+    let foreign_turn = format!(
+        "insert into parlant_outbox (session_id, \"offset\", workspace_id, due_at) values ('{session}', 0, 'v', now())"
+    );
+    let foreign_twin =
+        format!("insert into parlant_engine_session (session_id, workspace_id) values ('{session}', 'v')");
     let moved = format!("update parlant_agent set workspace_id = 'v' where id = '{agent}'");
-    for sql in [&foreign_session, &foreign_event, &moved] {
+    for sql in [&foreign_session, &foreign_event, &foreign_turn, &foreign_twin, &moved] {
         assert_eq!(refused(sql).await, SqlState::FOREIGN_KEY_VIOLATION, "{sql}");
     }
-    for table in ["parlant_agent", "parlant_session", "parlant_event"] {
+    for table in ["parlant_agent", "parlant_session", "parlant_event", "parlant_outbox", "parlant_engine_session"] {
         let code = refused(&format!("delete from {table}")).await;
         assert_eq!(code, SqlState::INSUFFICIENT_PRIVILEGE, "{table}");
         let code = refused(&format!("truncate {table} cascade")).await;

@@ -13,7 +13,7 @@ use crate::house::{admin, config, house, new_agent, new_session};
 async fn what_has_ended_or_is_archived_does_not_count() {
     let house = house().await;
     let sampler = UsageSampler::new(house.pool.clone());
-    assert_eq!(sampler.sample().await.unwrap(), Usage { sessions: 0, agents: 0 });
+    assert_eq!(sampler.sample().await.unwrap(), Usage::default());
 
     let ada = admin("ada", "w1");
     let agent = house.conversations.create_agent(&ada, new_agent("w1", "One")).await.unwrap();
@@ -21,12 +21,12 @@ async fn what_has_ended_or_is_archived_does_not_count() {
     let other = house.conversations.create_agent(&elsewhere, new_agent("w2", "Two")).await.unwrap();
     let session = house.conversations.start_session(&ada, new_session(&agent)).await.unwrap();
     house.conversations.start_session(&elsewhere, new_session(&other)).await.unwrap();
-    assert_eq!(sampler.sample().await.unwrap(), Usage { sessions: 2, agents: 2 });
+    assert_eq!(sampler.sample().await.unwrap(), Usage { sessions: 2, agents: 2, ..Usage::default() });
 
     house.conversations.end_session(&ada, session.id).await.unwrap();
-    assert_eq!(sampler.sample().await.unwrap(), Usage { sessions: 1, agents: 2 });
+    assert_eq!(sampler.sample().await.unwrap(), Usage { sessions: 1, agents: 2, ..Usage::default() });
     house.conversations.archive_agent(&elsewhere, other.id).await.unwrap();
-    assert_eq!(sampler.sample().await.unwrap(), Usage { sessions: 0, agents: 1 });
+    assert_eq!(sampler.sample().await.unwrap(), Usage { sessions: 0, agents: 1, ..Usage::default() });
 }
 
 fn exported(handle: &PrometheusHandle, name: &str) -> Option<f64> {
