@@ -24,7 +24,7 @@ lint:
 
 # Build each feature of the auth crate alone, as others link it
 features:
-    for feature in "" postgres http jwt fixture; do \
+    for feature in "" postgres http jwt actix tower testing fixture; do \
         cargo clippy -p parlant-auth-bridge --no-default-features --features "$feature" -- -D warnings; \
     done
 

@@ -12,6 +12,7 @@ mod directory;
 mod health;
 mod reload;
 mod serve;
+mod sim_tables;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -23,6 +23,7 @@ use crate::health;
 use crate::reload::Hangups;
 
 /// How long a start waits for a database that cannot be reached, before it leaves the waiting to its supervisor.
+use crate::sim_tables::SimTables;
 const DATABASE_WAIT: Duration = Duration::from_secs(30);
 const DATABASE_RETRY: Duration = Duration::from_millis(500);
 /// How often Sim is asked which workspaces are gone. Nobody can reach their agents meanwhile.
@@ -82,7 +83,7 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
         Sessions::Http(source) => source.clone().context("AUTH_SOURCE=http without a source")?,
         Sessions::Database(elsewhere) => {
             let sim = elsewhere.as_deref().map_or_else(|| Ok(pool.clone()), Pool::new)?;
-            let source = Arc::new(DatabaseSource::new(sim));
+            let source = Arc::new(DatabaseSource::new(SimTables(sim)));
             let directory = SimDirectory(Arc::clone(&source));
             background.spawn(Reaper::new(pool.clone(), directory).run(REAPER_INTERVAL));
             source

@@ -16,7 +16,7 @@ use parlant_db_pool::Pool;
 use parlant_health::Monitor;
 use parlant_metrics::Exporter;
 use parlant_telemetry::{Format, Lines};
-use parlant_test_support::{TestDatabase, database};
+use parlant_test_support::{SimTables, TestDatabase, database};
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
@@ -42,7 +42,7 @@ impl House {
         let workspace = sim.workspace(&user).await;
         let token = sim.session(&user).await;
         let pool = Pool::new(&parlant_db_pool::Config::new(database.url())).unwrap();
-        let source = Arc::new(DatabaseSource::new(pool.clone()));
+        let source = Arc::new(DatabaseSource::new(SimTables(pool.clone())));
         let house = Self {
             state: State {
                 auth: AuthBridge::new(&Config::default(), source).unwrap(),

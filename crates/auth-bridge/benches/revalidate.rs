@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use parlant_auth_bridge::{AuthBridge, Config, Credential, DatabaseSource, Verdict};
 use parlant_db_pool::Pool;
-use parlant_test_support::{TestDatabase, database};
+use parlant_test_support::{SimTables, TestDatabase, database};
 
 const SESSIONS: usize = 100_000;
 /// How many of them are used all the time.
@@ -51,7 +51,7 @@ async fn main() {
             revalidate_interval: interval,
             ..Config::default()
         };
-        let bridge = AuthBridge::new(&config, Arc::new(DatabaseSource::new(pool))).expect("a bridge");
+        let bridge = AuthBridge::new(&config, Arc::new(DatabaseSource::new(SimTables(pool)))).expect("a bridge");
         let look_ups = (1..=SESSIONS).map(|n| {
             let (bridge, credential) = (bridge.clone(), Credential::from_bearer(&format!("t{n}")));
             async move { assert!(matches!(bridge.authenticate(&credential).await, Verdict::Valid(_))) }

@@ -16,9 +16,15 @@ use crate::metrics::{By, Metrics};
 use crate::revalidate;
 use crate::signature::Signer;
 use crate::{
-    Answer, Cause, Config, ConfigError, Credential, Identity, Reason, Refusal, SessionToken, Source, Statistics,
-    Verdict, Verifier,
+    Cause, Config, ConfigError, Credential, Identity, Person, Reason, Refusal, SessionToken, Source, Statistics,
+    Subject, Verdict, Verifier,
 };
+
+/// A credential whose signature holds.
+pub(crate) enum Checked<'a> {
+    Jwt(Subject),
+    Session { token: &'a str, signed: Option<Cow<'a, str>> },
+}
 
 /// How long an answer is waited for on behalf of those who can be served without.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -32,7 +38,7 @@ pub struct AuthBridge {
 pub(crate) struct Inner {
     pub(crate) source: Arc<dyn Source>,
     verifier: Option<Arc<dyn Verifier>>,
-    signer: Option<Signer>,
+    pub(crate) signer: Option<Signer>,
     pub(crate) cache: Cache,
     pub(crate) breaker: Breaker,
     pub(crate) stale_if_error: Duration,
@@ -138,7 +144,7 @@ impl Inner {
     }
 
     /// What the answer depends on.
-    fn key(&self, credential: &Credential) -> Result<Key, Reason> {
+    pub(crate) fn key(&self, credential: &Credential) -> Result<Key, Reason> {
         let (form, value) = (credential.form()?, credential.value());
         if form == Form::Jwt {
             self.verifier.as_ref().ok_or(Reason::Unsupported)?;
@@ -189,18 +195,39 @@ impl Inner {
     }
 
     async fn look_up(&self, credential: &Credential) -> Result<Arc<Identity>, Refusal> {
+        let checked = self.check(credential).await?;
+        live(self.ask(self.find(checked, credential)).await?)
+    }
+
+    /// What can be found out without the source.
+    pub(crate) async fn check<'a>(&self, credential: &'a Credential) -> Result<Checked<'a>, Refusal> {
         let (form, value) = (credential.form()?, credential.value());
         if form == Form::Jwt {
-            return self.jwt(self.verifier.as_deref().ok_or(Reason::Unsupported)?, value).await;
+            let verifier = self.verifier.as_deref().ok_or(Reason::Unsupported)?;
+            return Ok(Checked::Jwt(verifier.verify(value).await?));
         }
         let (token, signed) = self.check_signature(form, value)?;
-        let (carrier, client) = (credential.carrier(), credential.client());
-        let question = SessionToken { token, signed: signed.as_deref(), carrier, client };
-        live(self.ask(self.source.session(question)).await?)
+        Ok(Checked::Session { token, signed })
+    }
+
+    /// What the source says of it.
+    pub(crate) async fn find(&self, checked: Checked<'_>, credential: &Credential) -> Result<Identity, Refusal> {
+        match checked {
+            Checked::Jwt(Subject { user_id, session }) => {
+                let users = self.source.users().ok_or(Reason::Unsupported)?;
+                let Person { user, workspaces } = users.user(&user_id).await?;
+                Ok(Identity { user, session, workspaces })
+            }
+            Checked::Session { token, signed } => {
+                let (carrier, client) = (credential.carrier(), credential.client());
+                let question = SessionToken { token, signed: signed.as_deref(), carrier, client };
+                self.source.session(question).await
+            }
+        }
     }
 
     /// The source's answer, unless it has not answered lately.
-    async fn ask<T>(&self, question: Answer<'_, T>) -> Result<T, Refusal> {
+    async fn ask<T>(&self, question: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
         if !self.breaker.admits() {
             return Err(Cause::new("the source has not answered lately").into());
         }
@@ -224,13 +251,6 @@ impl Inner {
             (_, Some(signer)) => Ok((value, Some(signer.sign(value).into()))),
             (_, None) => Err(Reason::Unsupported),
         }
-    }
-
-    async fn jwt(&self, verifier: &dyn Verifier, token: &str) -> Result<Arc<Identity>, Refusal> {
-        let subject = verifier.verify(token).await?;
-        let users = self.source.users().ok_or(Reason::Unsupported)?;
-        let person = self.ask(users.user(&subject.user_id)).await?;
-        live(Identity { user: person.user, session: subject.session, workspaces: person.workspaces })
     }
 }
 

@@ -159,39 +159,44 @@ impl Cache {
         }
     }
 
-    /// What is remembered. Counts as a use.
+    /// What is remembered, counted.
     pub(crate) fn recall(&self, key: &Key, metrics: &Metrics) -> Memory {
+        let memory = self.peek(key);
+        let (count, counter) = match &memory {
+            _ if !self.enabled => return memory,
+            Memory::Fresh(_) => (&self.hits, &metrics.hits),
+            Memory::Refused(_) => (&self.hits, &metrics.negatives),
+            Memory::Stale(_) | Memory::Nothing => (&self.misses, &metrics.misses),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        counter.increment(1);
+        memory
+    }
+
+    /// What is remembered.
+    pub(crate) fn peek(&self, key: &Key) -> Memory {
         if !self.enabled {
             return Memory::Nothing;
         }
-        let mut stale = Memory::Nothing;
-        if let Some(held) = self.valid.get(key) {
-            // The wall clock may have been set forward: the entry's timer knows nothing of it.
-            if is_live(&held.identity, Utc::now()) {
-                let now = self.now();
-                let age = Duration::from_micros(now.saturating_sub(held.vouched.load(Ordering::Relaxed)));
-                if let Some(used) = &self.used {
-                    used.note(key, &held);
-                }
-                if age < self.believed {
-                    self.hits.fetch_add(1, Ordering::Relaxed);
-                    metrics.hits.increment(1);
-                    return Memory::Fresh(Arc::clone(&held.identity));
-                }
-                if age < self.served {
-                    stale = Memory::Stale(held);
-                }
-            } else {
-                self.valid.invalidate(key);
-            }
-        } else if let Some(reason) = self.refused.get(key) {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            metrics.negatives.increment(1);
-            return Memory::Refused(reason);
+        let Some(held) = self.valid.get(key) else {
+            return self.refused.get(key).map_or(Memory::Nothing, Memory::Refused);
+        };
+        // The wall clock may have been set forward: the entry's timer knows nothing of it.
+        if !is_live(&held.identity, Utc::now()) {
+            self.valid.invalidate(key);
+            return Memory::Nothing;
         }
-        self.misses.fetch_add(1, Ordering::Relaxed);
-        metrics.misses.increment(1);
-        stale
+        if let Some(used) = &self.used {
+            used.note(key, &held);
+        }
+        let age = Duration::from_micros(self.now().saturating_sub(held.vouched.load(Ordering::Relaxed)));
+        if age < self.believed {
+            Memory::Fresh(Arc::clone(&held.identity))
+        } else if age < self.served {
+            Memory::Stale(held)
+        } else {
+            Memory::Nothing
+        }
     }
 
     /// Whether this may still be served: it was not revoked since it was recalled, and has not ended.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use percent_encoding::percent_decode;
@@ -47,6 +48,16 @@ pub(crate) enum Form {
     Raw,
     /// Three base64url segments.
     Jwt,
+}
+
+impl Form {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Signed(_) => "signed token",
+            Self::Raw => "raw token",
+            Self::Jwt => "JWT",
+        }
+    }
 }
 
 /// The address of the client that sent a request, for those who know better than the connection: behind a proxy, say.
@@ -159,14 +170,16 @@ impl Credential {
     }
 }
 
+/// Of what it says, however that is encoded and came; all that make no sense are one. For counting without keeping it.
+impl Hash for Credential {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value.hash(state);
+    }
+}
+
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let form = match self.form {
-            Ok(Form::Signed(_)) => "signed token",
-            Ok(Form::Raw) => "raw token",
-            Ok(Form::Jwt) => "JWT",
-            Err(reason) => reason.as_str(),
-        };
+        let form = self.form.map_or_else(Reason::as_str, Form::name);
         f.debug_struct("Credential").field("form", &form).field("carrier", &self.carrier).finish_non_exhaustive()
     }
 }

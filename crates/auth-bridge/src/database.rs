@@ -12,13 +12,18 @@
 //!
 //! Needs SELECT on exactly the columns named here.
 
+mod runner;
+
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use parlant_db_pool::{Class, Error, Pool, Query, Row, ToSql, Type};
 use tokio::time::timeout;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql, Type};
+
+pub use self::runner::{Database, Rows, Statement};
 
 use crate::{
     Answer, Cause, Found, Identity, Permission, Person, Reason, Recheck, Refusal, Session, SessionToken, Source, User,
@@ -58,7 +63,7 @@ cross join lateral (
     };
 }
 
-static SESSION_BY_TOKEN: Query = Query {
+static SESSION_BY_TOKEN: Statement = Statement {
     name: "session_by_token",
     sql: person!(
         "-- session_by_token
@@ -67,10 +72,10 @@ select s.id as session_id, s.expires_at, s.active_organization_id, s.impersonate
         "join session s on s.user_id = u.id
 where s.token = $1"
     ),
-    types: &[Type::TEXT],
+    parameter: Type::TEXT,
 };
 
-static SESSIONS_BY_ID: Query = Query {
+static SESSIONS_BY_ID: Statement = Statement {
     name: "sessions_by_id",
     sql: person!(
         "-- sessions_by_id
@@ -79,72 +84,68 @@ select s.id as session_id, s.expires_at, s.active_organization_id, s.impersonate
         "join session s on s.user_id = u.id
 where s.id = any($1)"
     ),
-    types: &[Type::TEXT_ARRAY],
+    parameter: Type::TEXT_ARRAY,
 };
 
-static USERS_BY_ID: Query = Query {
+static USERS_BY_ID: Statement = Statement {
     name: "users_by_id",
     sql: person!("-- users_by_id\nselect ", "where u.id = any($1)"),
-    types: &[Type::TEXT_ARRAY],
+    parameter: Type::TEXT_ARRAY,
 };
 
-static USER_BY_ID: Query =
-    Query { name: "user_by_id", sql: person!("-- user_by_id\nselect ", "where u.id = $1"), types: &[Type::TEXT] };
+static USER_BY_ID: Statement =
+    Statement { name: "user_by_id", sql: person!("-- user_by_id\nselect ", "where u.id = $1"), parameter: Type::TEXT };
 
-static EXISTING_WORKSPACES: Query = Query {
+static EXISTING_WORKSPACES: Statement = Statement {
     name: "existing_workspaces",
     sql: "-- existing_workspaces\nselect id from workspace where id = any($1)",
-    types: &[Type::TEXT_ARRAY],
+    parameter: Type::TEXT_ARRAY,
 };
 
 /// Looks sessions and users up in Sim's tables.
 pub struct DatabaseSource {
-    pool: Pool,
+    database: Box<dyn Database>,
 }
 
 impl DatabaseSource {
-    /// A source over the database that holds Sim's tables.
+    /// A source over the database that holds Sim's tables: a `deadpool_postgres::Pool`, or another [`Database`].
     #[must_use]
-    pub fn new(pool: Pool) -> Self {
-        pool.announce(&[&SESSION_BY_TOKEN, &SESSIONS_BY_ID, &USER_BY_ID, &USERS_BY_ID, &EXISTING_WORKSPACES]);
-        Self { pool }
+    pub fn new(database: impl Database + 'static) -> Self {
+        database.announce(&[&SESSION_BY_TOKEN, &SESSIONS_BY_ID, &USER_BY_ID, &USERS_BY_ID, &EXISTING_WORKSPACES]);
+        Self { database: Box::new(database) }
     }
 
     /// Those of `ids` that are workspaces of Sim's, archived ones included.
     ///
     /// # Errors
     /// When Sim's database cannot be asked.
-    pub async fn existing_workspaces(&self, ids: &[String]) -> Result<HashSet<String>, parlant_db_pool::Error> {
-        let rows = self.pool.query(&EXISTING_WORKSPACES, &[&ids]).await?;
-        Ok(rows.iter().map(|row| row.get("id")).collect())
+    pub async fn existing_workspaces(&self, ids: &[String]) -> Result<HashSet<String>, Cause> {
+        self.rows(&EXISTING_WORKSPACES, &ids).await?.iter().map(|row| get(row, "id")).collect()
     }
 
-    async fn rows(&self, query: &'static Query, key: &(dyn ToSql + Sync)) -> Result<Vec<Row>, Cause> {
-        match timeout(TIMEOUT, self.pool.query(query, &[key])).await {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(error)) => Err(cause(error)),
-            Err(_) => Err(Cause::new("Sim's tables: no answer in time")),
-        }
+    async fn rows(&self, statement: &'static Statement, key: &(dyn ToSql + Sync)) -> Result<Vec<Row>, Cause> {
+        let rows = timeout(TIMEOUT, self.database.query(statement, key)).await;
+        rows.unwrap_or_else(|_| Err(Cause::new("Sim's tables: no answer in time")))
     }
 
     async fn one<T>(
         &self,
-        query: &'static Query,
+        statement: &'static Statement,
         key: &str,
         missing: Reason,
         read: fn(&Row) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        read(self.rows(query, &key).await?.first().ok_or(missing)?)
+        read(self.rows(statement, &key).await?.first().ok_or(missing)?)
     }
 
     async fn many<T>(
         &self,
-        query: &'static Query,
+        statement: &'static Statement,
         ids: &[&str],
         id: &str,
         read: fn(&Row) -> Result<T, Refusal>,
     ) -> Result<Found<T>, Refusal> {
-        let rows = self.rows(query, &ids).await?;
+        let rows = self.rows(statement, &ids).await?;
         let found = rows.iter().map(|row| {
             let found = match read(row) {
                 Err(Refusal::Unknown(cause)) => return Err(cause.into()),
@@ -189,13 +190,6 @@ impl Users for DatabaseSource {
     fn user<'a>(&'a self, user_id: &'a str) -> Answer<'a, Person> {
         Box::pin(self.one(&USER_BY_ID, user_id, Reason::UnknownUser, person))
     }
-}
-
-/// A database that says no is there: only what keeps it from answering is an outage of it.
-fn cause(error: Error) -> Cause {
-    let class = error.class();
-    let cause = Cause::with_error("Sim's tables", error);
-    if class == Class::Permanent { cause.as_answer() } else { cause }
 }
 
 fn identity(row: &Row) -> Result<Identity, Refusal> {
@@ -243,7 +237,7 @@ fn workspaces(row: &Row) -> Result<Vec<Workspace>, Cause> {
     Ok(workspaces)
 }
 
-fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Cause> {
+fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Cause> {
     row.try_get(column).map_err(|error| Cause::with_error("a row of Sim's tables", error).as_answer())
 }
 
@@ -281,10 +275,10 @@ mod tests {
             format!("'{{{}}}'", ids.join(","))
         };
         let (sessions, users) = (many("s"), many("u"));
-        for (query, key) in
+        for (statement, key) in
             [(&SESSION_BY_TOKEN, "'t10'"), (&USER_BY_ID, "'u10'"), (&SESSIONS_BY_ID, &sessions), (&USERS_BY_ID, &users)]
         {
-            let explain = format!("explain (costs off) {}", query.sql.replace("$1", key));
+            let explain = format!("explain (costs off) {}", statement.sql.replace("$1", key));
             let plan = client.query(&explain, &[]).await.unwrap();
             let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
             assert!(!plan.iter().any(|line| line.contains("Seq Scan")), "{}", plan.join("\n"));

@@ -19,8 +19,15 @@ pub(crate) enum FetchError {
     Status(Status),
     #[error("more than {0} bytes")]
     TooLarge(usize),
-    #[error("not the JSON that was expected")]
-    Garbage(#[source] serde_json::Error),
+    /// Without the library's own words: they quote what was found, and that may be an address or a name.
+    #[error("not the JSON that was expected, at byte {column} of line {line}")]
+    Garbage { line: usize, column: usize },
+}
+
+impl From<serde_json::Error> for FetchError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Garbage { line: error.line(), column: error.column() }
+    }
 }
 
 impl From<reqwest::Error> for FetchError {
@@ -35,7 +42,7 @@ impl FetchError {
         let is_answer = match &self {
             Self::Transport(_) => false,
             Self::Status(status) => !status.code.is_server_error(),
-            Self::TooLarge(_) | Self::Garbage(_) => true,
+            Self::TooLarge(_) | Self::Garbage { .. } => true,
         };
         let retry_after = if let Self::Status(status) = &self { status.retry_after } else { None };
         let mut cause = Cause::with_error(summary, self);

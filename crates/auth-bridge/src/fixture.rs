@@ -1,9 +1,11 @@
 //! Sim's tables and a demo user, for development servers and tests. Never for a database that Sim uses.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
 use tokio_postgres::{Client, Error};
 
-use crate::Permission;
+use crate::signature::Signer;
+use crate::{ConfigError, Permission};
 
 /// The tables of Sim's that the bridge reads, to be run in an empty database.
 pub const SIM_SCHEMA: &str = include_str!("../fixture/sim_schema.sql");
@@ -62,6 +64,16 @@ pub struct DemoWorkspace {
     pub name: String,
     /// What the demo user may do in it.
     pub permission: Permission,
+}
+
+impl Demo {
+    /// The token as Better Auth signs it: what its cookie holds, not percent-encoded.
+    ///
+    /// # Errors
+    /// [`ConfigError::ShortSecret`].
+    pub fn signed_token(&self, secret: &SecretString) -> Result<String, ConfigError> {
+        Ok(Signer::new(secret)?.sign(&self.token))
+    }
 }
 
 /// Writes the demo user, two workspaces and a session that is valid for 30 days from `now`, over a connection that

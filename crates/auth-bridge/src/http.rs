@@ -175,7 +175,7 @@ impl<'a> Inquiry<'a> {
     async fn get<T: DeserializeOwned>(&self, url: &Url, limit: usize) -> Result<T, FetchError> {
         let request = self.sim.client.get(url.clone()).header(COOKIE, &self.cookie);
         let body = fetch::send_for_ok(self.on_behalf(request), self.left(), limit).await?;
-        serde_json::from_slice(&body).map_err(FetchError::Garbage)
+        Ok(serde_json::from_slice(&body)?)
     }
 
     fn on_behalf(&self, request: RequestBuilder) -> RequestBuilder {

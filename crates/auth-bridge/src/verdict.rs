@@ -179,3 +179,6 @@ impl fmt::Display for Cause {
         Ok(())
     }
 }
+
+/// Its `Display` is the whole chain already, so it has no source.
+impl Error for Cause {}

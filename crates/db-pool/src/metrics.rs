@@ -60,7 +60,7 @@ impl Metrics {
     }
 
     /// Shows the statements' series before the first of them has run.
-    pub(crate) fn announce(&self, queries: &[&'static Query]) {
+    pub(crate) fn announce(&self, queries: &[&Query]) {
         let mut known = self.queries.write().unwrap_or_else(PoisonError::into_inner);
         known.extend(queries.iter().map(|query| (query.name, duration(query.name))));
     }

@@ -102,7 +102,7 @@ impl Pool {
     }
 
     /// Makes the metrics of these statements exist before any of them has run. For whoever will run them.
-    pub fn announce(&self, queries: &[&'static Query]) {
+    pub fn announce(&self, queries: &[&Query]) {
         self.0.shared.metrics.announce(queries);
     }
 
@@ -137,7 +137,7 @@ impl Pool {
     /// # Errors
     /// Of [`get`](Self::get) and of the statement. A statement that certainly did not run because its connection
     /// turned out to be dead is tried once more on another one.
-    pub async fn query(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+    pub async fn query(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::new();
         self.run(query, params, &mut rows, usize::MAX).await?;
         Ok(rows)
@@ -147,7 +147,7 @@ impl Pool {
     ///
     /// # Errors
     /// As [`query`](Self::query); [`Error::Rows`] for more than one row.
-    pub async fn query_opt(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
+    pub async fn query_opt(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
         let mut rows = Vec::new();
         self.run(query, params, &mut rows, 2).await?;
         at_most_one(query, rows)
@@ -157,7 +157,7 @@ impl Pool {
     ///
     /// # Errors
     /// As [`query`](Self::query); [`Error::Rows`] for any other number of rows than one.
-    pub async fn query_one(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
+    pub async fn query_one(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
         self.query_opt(query, params).await?.ok_or_else(|| Error::rows(query))
     }
 
@@ -165,7 +165,7 @@ impl Pool {
     ///
     /// # Errors
     /// As [`query`](Self::query).
-    pub async fn execute(&self, query: &'static Query, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+    pub async fn execute(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
         self.run(query, params, &mut Vec::new(), 0).await
     }
 
@@ -173,7 +173,7 @@ impl Pool {
     /// runs: the future of an `AsyncFn` that borrows is not `Send` enough for callers that box it.
     async fn run(
         &self,
-        query: &'static Query,
+        query: &Query,
         params: &[&(dyn ToSql + Sync)],
         rows: &mut Vec<Row>,
         keep: usize,

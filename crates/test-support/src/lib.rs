@@ -5,6 +5,7 @@
 //! | a database with Sim's and the bridge's tables | [`database()`] |
 //! | a database without any | [`empty_database()`] |
 //! | people, workspaces and sessions as Sim writes them | [`TestDatabase::sim`] |
+//! | Sim's tables as the server reads them | [`SimTables`] |
 //! | a network that fails | [`ChaosProxy`] |
 //!
 //! ```no_run
@@ -27,7 +28,9 @@ mod chaos;
 mod database;
 mod server;
 mod sim;
+mod sim_tables;
 
 pub use chaos::ChaosProxy;
 pub use database::{TestDatabase, database, empty_database};
 pub use sim::{Sim, signed, signed_cookie};
+pub use sim_tables::SimTables;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parlant_settings::Settings;
-use parlant_test_support::{ChaosProxy, TestDatabase, database, signed, signed_cookie};
+use parlant_test_support::{ChaosProxy, SimTables, TestDatabase, database, signed, signed_cookie};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use rustix::process::Signal;
@@ -388,7 +388,7 @@ async fn debug_shows_nothing_secret() {
         better_auth_secret: Some(AUTH_SECRET.into()),
         ..parlant_auth_bridge::Config::default()
     };
-    let auth = AuthBridge::new(&auth_config, Arc::new(DatabaseSource::new(pool.clone()))).unwrap();
+    let auth = AuthBridge::new(&auth_config, Arc::new(DatabaseSource::new(SimTables(pool.clone())))).unwrap();
     let user = User {
         id: "1".to_owned(),
         email: "canary@example.com".to_owned(),

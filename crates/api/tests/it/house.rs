@@ -13,7 +13,7 @@ use parlant_conversations::{Conversations, Limits};
 use parlant_db_pool::Pool;
 use parlant_health::{Audience, Check, Database, Monitor};
 use parlant_metrics::Exporter;
-use parlant_test_support::{Sim, TestDatabase};
+use parlant_test_support::{Sim, SimTables, TestDatabase};
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -61,7 +61,8 @@ impl Options {
         let mut config = parlant_db_pool::Config::new(self.url.as_str());
         (self.pool)(&mut config);
         let pool = Pool::new(&config).unwrap();
-        let source = Arc::new(DatabaseSource::new(pool.clone()));
+        let listening = config.clone();
+        let source = Arc::new(DatabaseSource::new(SimTables(pool.clone())));
         let mut checks = self.checks.clone();
         if self.checks_database {
             checks.push(Arc::new(Database::new(config, pool.clone(), exporter().clone())));

@@ -110,7 +110,7 @@ impl Issuer {
 
     async fn fetch(&self) -> Result<Vec<Key>, FetchError> {
         let body = fetch::send_for_ok(self.client.get(self.url.clone()), TIMEOUT, SIZE_LIMIT).await?;
-        let set: JwkSet = serde_json::from_slice(&body).map_err(FetchError::Garbage)?;
+        let set: JwkSet = serde_json::from_slice(&body)?;
         Ok(set.keys.into_iter().filter_map(|key| usable(key, self.algorithm)).collect())
     }
 }

@@ -10,7 +10,7 @@ use chrono::{TimeDelta, Utc};
 use futures_util::future::{BoxFuture, join_all};
 use parlant_auth_bridge::{AuthBridge, Config, Credential, DatabaseSource, HttpConfig, HttpSource, Verdict};
 use parlant_db_pool::Pool;
-use parlant_test_support::{ChaosProxy, database};
+use parlant_test_support::{ChaosProxy, SimTables, database};
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -158,7 +158,7 @@ async fn sims_database_fails_in_every_way() {
     let config = Config { stale_if_error: Duration::from_secs(1), ..Config::default() };
     let sim = Arc::new(sim);
     Run {
-        bridge: AuthBridge::new(&config, Arc::new(DatabaseSource::new(pool))).unwrap(),
+        bridge: AuthBridge::new(&config, Arc::new(DatabaseSource::new(SimTables(pool)))).unwrap(),
         failures,
         restore: weather(|proxy| Box::pin(async move { proxy.restore().await })),
         sign_out: Box::new(move |token| {

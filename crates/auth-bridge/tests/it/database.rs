@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use parlant_auth_bridge::{AuthBridge, Config, Credential, DatabaseSource, Identity, Permission, Source as _, Verdict};
 use parlant_db_pool::Pool;
-use parlant_test_support::{ChaosProxy, Sim, TestDatabase, database, signed, signed_cookie};
+use parlant_test_support::{ChaosProxy, Sim, SimTables, TestDatabase, database, signed, signed_cookie};
 use secrecy::SecretString;
 
 use crate::memory::{SECRET, present, word};
 
 pub(crate) fn source(url: String) -> DatabaseSource {
-    DatabaseSource::new(Pool::new(&parlant_db_pool::Config::new(url)).unwrap())
+    DatabaseSource::new(SimTables(Pool::new(&parlant_db_pool::Config::new(url)).unwrap()))
 }
 
 fn uncached(url: String) -> AuthBridge {
@@ -301,7 +301,7 @@ async fn a_database_out_of_reach_is_an_outage_and_its_return_is_noticed() {
     config.command_timeout = Duration::from_secs(1);
     config.connection_timeout = Duration::from_secs(1);
     config.pool_timeout = Duration::from_secs(1);
-    let source = Arc::new(DatabaseSource::new(Pool::new(&config).unwrap()));
+    let source = Arc::new(DatabaseSource::new(SimTables(Pool::new(&config).unwrap())));
     let bridge = AuthBridge::new(&Config::default(), source).unwrap();
     let others = world.sim.session(&world.user).await;
     assert_eq!(present(&bridge, &world.token).await, "valid");

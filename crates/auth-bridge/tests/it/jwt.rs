@@ -193,14 +193,6 @@ async fn claims_are_checked() {
 }
 
 #[tokio::test]
-async fn critical_headers_that_nobody_understands_are_refused() {
-    let (bridge, _) = bridge(&hs256());
-    let header = Header { crit: Some(vec!["exp".to_owned()]), ..Header::default() };
-    let token = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
-    assert_eq!(present(&bridge, &token).await, "unsupported");
-}
-
-#[tokio::test]
 async fn the_session_is_the_tokens() {
     let (bridge, memory) = bridge(&hs256());
     let session = async |claims: &Value| {

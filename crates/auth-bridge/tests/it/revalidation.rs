@@ -161,7 +161,7 @@ fn a_thousand_sessions_are_one_statement_a_second() {
             );
             sim.client().batch_execute(&insert).await.unwrap();
             let pool = Pool::new(&parlant_db_pool::Config::new(database.url())).unwrap();
-            let source = Arc::new(parlant_auth_bridge::DatabaseSource::new(pool));
+            let source = Arc::new(parlant_auth_bridge::DatabaseSource::new(parlant_test_support::SimTables(pool)));
             let bridge = AuthBridge::new(&Config::default(), source).unwrap();
             let everybody = || {
                 join_all((1..=SESSIONS).map(|n| {

@@ -1,0 +1,27 @@
+use parlant_auth_bridge::{Cause, Database, Rows, Statement};
+use parlant_db_pool::{Class, Pool, Query, ToSql};
+
+/// The house's pool as the source of sessions reads from it: with its time limits, its metrics and its idea of what is
+/// worth trying again.
+pub(crate) struct SimTables(pub(crate) Pool);
+
+impl Database for SimTables {
+    fn query<'a>(&'a self, statement: &'static Statement, parameter: &'a (dyn ToSql + Sync)) -> Rows<'a> {
+        Box::pin(async move {
+            self.0.query(&query(statement), &[parameter]).await.map_err(|error| {
+                let is_answer = error.class() == Class::Permanent;
+                let cause = Cause::with_error("Sim's tables", error);
+                if is_answer { cause.as_answer() } else { cause }
+            })
+        })
+    }
+
+    fn announce(&self, statements: &[&'static Statement]) {
+        let queries: Vec<_> = statements.iter().map(|statement| query(statement)).collect();
+        self.0.announce(&queries.iter().collect::<Vec<_>>());
+    }
+}
+
+fn query(statement: &'static Statement) -> Query {
+    Query { name: statement.name, sql: statement.sql, types: std::slice::from_ref(&statement.parameter) }
+}
