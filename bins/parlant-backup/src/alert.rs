@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use parlant_alerting::{Notification, RUNBOOKS, Severity, Slack};
+use parlant_alerting::{Notification, RUNBOOKS, Severity};
 use tokio::time::sleep;
 
 use crate::{Context, Exit};
@@ -13,9 +13,7 @@ const PAUSE_LIMIT: Duration = Duration::from_mins(1);
 
 /// Tells Slack, if it is configured, that a run did not go well. That it cannot be told is only logged.
 pub(crate) async fn send(context: &Context<'_>, exit: Exit, reason: &str) {
-    let Some(Ok(slack)) = context.alerting.slack_webhook_url.clone().map(Slack::new) else {
-        return;
-    };
+    let Some(slack) = &context.alerting.slack else { return };
     let (severity, title, page) = if exit == Exit::Doubtful {
         (Severity::Warning, "A backup was made, but not everything went well", "parlant-backup-unverified")
     } else {
@@ -29,10 +27,10 @@ pub(crate) async fn send(context: &Context<'_>, exit: Exit, reason: &str) {
         runbook_url: Some(RUNBOOKS.replace("{page}", page)),
         at: Utc::now(),
     };
-    for last in [false, false, true].into_iter().take(TRIES as usize) {
+    for tries_left in (0..TRIES).rev() {
         match slack.send(&notification).await {
             Ok(()) => return,
-            Err(error) if last || error.is_permanent() => {
+            Err(error) if tries_left == 0 || error.is_permanent() => {
                 tracing::error!("Slack was not told: {error}");
                 return;
             }

@@ -48,7 +48,7 @@ pub(crate) enum Command {
     Prune(PruneArguments),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct PlaceArguments {
     /// Only in the directory
     #[arg(long, conflicts_with = "s3")]

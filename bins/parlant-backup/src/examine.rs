@@ -1,8 +1,8 @@
 //! `list`, `verify`, `restore` and `prune`: what becomes of backups that are there.
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use parlant_backup_core::{
-    Existing, Level, Listed, Lock, Name, Numbers, Reason, RestoreRequest, Store, find, list as list_store,
+    Existing, Level, Listed, Lock, Name, Numbers, Reason, RestoreRequest, find, list as list_store,
     prune as prune_store, restore as restore_backup, trial_server, verify as verify_backup,
 };
 use serde::Serialize;
@@ -10,22 +10,15 @@ use serde::Serialize;
 use crate::cli::{PlaceArguments, PruneArguments, RestoreArguments, VerifyArguments};
 use crate::make::record;
 use crate::signals::interruption;
-use crate::{Context, Exit, render};
+use crate::{Context, Exit, render, with_causes};
 
 /// The backups of one place.
 #[derive(Debug, Serialize)]
 pub(crate) struct Inventory {
     pub(crate) place: String,
-    pub(crate) backups: Vec<Entry>,
+    pub(crate) backups: Vec<Listed>,
     /// Why nobody knows.
     pub(crate) error: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct Entry {
-    #[serde(flatten)]
-    pub(crate) listed: Listed,
-    pub(crate) created_at: DateTime<Utc>,
 }
 
 /// What a verification found.
@@ -57,14 +50,13 @@ pub(crate) struct Kept {
 
 pub(crate) async fn list(context: &Context<'_>, arguments: &PlaceArguments) -> anyhow::Result<Exit> {
     let mut places = Vec::new();
-    for store in stores(context, arguments)? {
+    for store in context.stores(arguments)? {
         let (backups, error) = match list_store(&store).await {
             Ok(backups) => (backups, None),
             // One place that is out of reach does not hide the other.
-            Err(error) => (Vec::new(), Some(format!("{:#}", anyhow::Error::from(error)))),
+            Err(error) => (Vec::new(), Some(with_causes(error))),
         };
-        let entry = |listed: Listed| Entry { created_at: listed.name.time(), listed };
-        places.push(Inventory { place: store.to_string(), backups: backups.into_iter().map(entry).collect(), error });
+        places.push(Inventory { place: store.to_string(), backups, error });
     }
     context.print(&places, |places| render::list(places))?;
     Ok(if places.iter().any(|place| place.error.is_some()) { Exit::Failed } else { Exit::Good })
@@ -74,8 +66,8 @@ pub(crate) async fn verify(context: &Context<'_>, arguments: &VerifyArguments) -
     let interrupted = interruption(None)?;
     let (store, name) = find(&context.config, arguments.s3, &arguments.backup, false).await?;
     let server = if arguments.read_only { None } else { Some(trial_server(&context.config).await?) };
-    let (config, progress, version) = (&context.config, &context.progress, env!("PARLANT_VERSION"));
-    let verified = verify_backup(config, &store, name, server.as_ref(), version, progress, interrupted).await;
+    let (config, progress) = (&context.config, &context.progress);
+    let verified = verify_backup(config, &store, name, server.as_ref(), progress, interrupted).await;
     if let Some(server) = server {
         server.stop().await;
     }
@@ -121,7 +113,7 @@ pub(crate) async fn restore(context: &Context<'_>, arguments: &RestoreArguments)
 pub(crate) async fn prune(context: &Context<'_>, arguments: &PruneArguments) -> anyhow::Result<Exit> {
     let _lock = Lock::take(&context.config.dir)?;
     let mut places = Vec::new();
-    for store in stores(context, &arguments.place)? {
+    for store in context.stores(&arguments.place)? {
         let pruned = prune_store(&store, &context.config.retention, Utc::now(), arguments.dry_run).await?;
         let gone = || pruned.iter().filter(|one| one.kept.is_none());
         places.push(Pruning {
@@ -134,19 +126,4 @@ pub(crate) async fn prune(context: &Context<'_>, arguments: &PruneArguments) -> 
     }
     context.print(&places, |places| render::pruning(places))?;
     Ok(Exit::Good)
-}
-
-/// The directory, and the bucket if there is one; or only the one that is asked for.
-fn stores(context: &Context<'_>, only: &PlaceArguments) -> anyhow::Result<Vec<Store>> {
-    let config = &context.config;
-    let mut stores = Vec::new();
-    if !only.s3 {
-        stores.push(Store::Dir(config.dir.clone()));
-    }
-    match &config.s3 {
-        Some(s3) if !only.local => stores.push(Store::bucket(s3)?),
-        None if only.s3 => anyhow::bail!("there is no bucket: set S3_BUCKET"),
-        _ => {}
-    }
-    Ok(stores)
 }

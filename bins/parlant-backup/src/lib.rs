@@ -17,11 +17,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use parlant_backup_core::{Config, Error, Reporter};
+use parlant_backup_core::{Config, Error, Reporter, Store};
 use parlant_settings::{Problems, Settings};
 use serde::Serialize;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, PlaceArguments};
 use progress::Bar;
 
 /// How the program ends; `docs/reference/backup.md` explains each.
@@ -75,7 +75,8 @@ struct Context<'a> {
 fn start(cli: &Cli) -> anyhow::Result<Exit> {
     let mut settings = Settings::from_process();
     let telemetry = parlant_telemetry::Config::from_settings(&mut settings);
-    let config = Config::from_settings(&mut settings);
+    let mut config = Config::from_settings(&mut settings);
+    env!("PARLANT_VERSION").clone_into(&mut config.program_version);
     let mut database = match cli.command {
         Command::Run(_) | Command::Restore(_) => parlant_db_pool::Config::from_settings(&mut settings),
         // The others ask no database.
@@ -101,6 +102,15 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 impl Context<'_> {
+    /// The directory, and the bucket if there is one; or only the one that is asked for.
+    fn stores(&self, only: &PlaceArguments) -> anyhow::Result<Vec<Store>> {
+        let Config { dir, bucket, .. } = &self.config;
+        anyhow::ensure!(bucket.is_some() || !only.s3, "there is no bucket: set S3_BUCKET");
+        let dir = (!only.s3).then(|| Store::Dir(dir.clone()));
+        let bucket = bucket.clone().filter(|_| !only.local).map(Store::Bucket);
+        Ok(dir.into_iter().chain(bucket).collect())
+    }
+
     /// Data, for a person or for a program.
     fn print<T: Serialize>(&self, data: &T, text: impl Fn(&T) -> String) -> anyhow::Result<()> {
         let text = if self.cli.json { serde_json::to_string(data)? } else { text(data) };
@@ -109,6 +119,11 @@ impl Context<'_> {
         writeln!(std::io::stdout().lock(), "{}", text.trim_end())?;
         Ok(())
     }
+}
+
+/// An error and its causes, in one line.
+fn with_causes(error: Error) -> String {
+    format!("{:#}", anyhow::Error::from(error))
 }
 
 /// Tells the person or the program that started this one, and decides how to exit.

@@ -5,15 +5,15 @@ use std::time::Instant;
 
 use chrono::Utc;
 use parlant_backup_core::{
-    Error, Evidence, Lock, Made, Numbers, Options, Request, Scope, Server, Store, make, prune, trial_server, verify,
-    write_textfile,
+    Error, Evidence, Lock, Made, Name, Numbers, Options, Request, Scope, Server, Store, make, prune, trial_server,
+    verify, write_textfile,
 };
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use crate::cli::RunArguments;
+use crate::cli::{PlaceArguments, RunArguments};
 use crate::signals::{Interruption, interruption};
-use crate::{Context, Exit, alert, render};
+use crate::{Context, Exit, alert, render, with_causes};
 
 /// A backup that is kept, and how much it is worth.
 #[derive(Debug, Serialize)]
@@ -70,7 +70,6 @@ async fn back_up(context: &Context<'_>, arguments: &RunArguments) -> anyhow::Res
         scope: Scope { only_parlant: arguments.only_parlant, without_data: arguments.without_data.clone() },
         without_sessions: arguments.without_sessions,
         options: Options { no_owner: arguments.no_owner, no_privileges: arguments.no_privileges },
-        program_version: env!("PARLANT_VERSION").to_owned(),
     };
     // A private server is ready by the time that the dump is.
     let server = (!arguments.no_verify).then(|| {
@@ -88,13 +87,10 @@ async fn back_up(context: &Context<'_>, arguments: &RunArguments) -> anyhow::Res
         Some(server) => Some(try_out(context, manifest.name, server, interrupted).await),
         None => None,
     };
-    let stores = stores(context, &mut warnings);
-    if let (Some(Ok(evidence)), Some(Ok(()))) = (&verified, &uploaded) {
-        for bucket in stores.iter().filter(|store| matches!(store, Store::Bucket(_))) {
-            if let Err(error) = evidence.write(bucket).await {
-                warnings.push(format!("the bucket does not know that the backup is verified: {error}"));
-            }
-        }
+    if let (Some(Ok(evidence)), Some(Ok(())), Some(bucket)) = (&verified, &uploaded, &config.bucket)
+        && let Err(error) = evidence.write(&Store::Bucket(bucket.clone())).await
+    {
+        warnings.push(format!("the bucket does not know that the backup is verified: {error}"));
     }
     record(
         context,
@@ -106,12 +102,13 @@ async fn back_up(context: &Context<'_>, arguments: &RunArguments) -> anyhow::Res
         },
     );
     let mut pruned = Vec::new();
-    for store in stores.iter().filter(|_| !arguments.no_prune) {
+    let stores = if arguments.no_prune { Vec::new() } else { context.stores(&PlaceArguments::default())? };
+    for store in stores {
         context.progress.step("Pruning", 0);
-        match prune(store, &config.retention, Utc::now(), false).await {
+        match prune(&store, &config.retention, Utc::now(), false).await {
             Ok(backups) => pruned
                 .extend(backups.iter().filter(|backup| backup.kept.is_none()).map(|backup| backup.name.to_string())),
-            Err(error) => warnings.push(format!("old backups in {store} stay: {}", chain(&error))),
+            Err(error) => warnings.push(format!("old backups in {store} stay: {}", with_causes(error))),
         }
     }
     pruned.dedup();
@@ -124,9 +121,9 @@ async fn back_up(context: &Context<'_>, arguments: &RunArguments) -> anyhow::Res
         rows: manifest.tables.values().map(|table| table.rows).sum(),
         duration_seconds: begun.elapsed().as_secs_f64(),
         verified: verified.as_ref().map(Result::is_ok),
-        verification_error: verified.and_then(|verified| Some(chain(&verified.err()?))),
+        verification_error: verified.and_then(|verified| verified.err().map(with_causes)),
         uploaded: uploaded.as_ref().map(Result::is_ok),
-        upload_error: uploaded.and_then(|uploaded| Some(chain(&uploaded.err()?))),
+        upload_error: uploaded.and_then(|uploaded| uploaded.err().map(with_causes)),
         pruned,
         warnings,
     })
@@ -135,7 +132,7 @@ async fn back_up(context: &Context<'_>, arguments: &RunArguments) -> anyhow::Res
 /// Restores the backup on the server, once that is there, and compares.
 async fn try_out(
     context: &Context<'_>,
-    name: parlant_backup_core::Name,
+    name: Name,
     server: JoinHandle<Result<Server, Error>>,
     interrupted: Interruption,
 ) -> Result<Evidence, Error> {
@@ -144,22 +141,9 @@ async fn try_out(
         server = server => server.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?,
         reason = interrupted.clone() => return Err(Error::Interrupted(reason)),
     };
-    let version = env!("PARLANT_VERSION");
-    let (config, progress) = (&context.config, &context.progress);
-    let verified = verify(config, &store, name, Some(&server), version, progress, interrupted).await;
+    let verified = verify(&context.config, &store, name, Some(&server), &context.progress, interrupted).await;
     server.stop().await;
     verified
-}
-
-/// The directory, and the bucket if there is one.
-fn stores(context: &Context<'_>, warnings: &mut Vec<String>) -> Vec<Store> {
-    let mut stores = vec![Store::Dir(context.config.dir.clone())];
-    match context.config.s3.as_ref().map(Store::bucket) {
-        Some(Ok(bucket)) => stores.push(bucket),
-        Some(Err(error)) => warnings.push(chain(&error)),
-        None => {}
-    }
-    stores
 }
 
 /// Writes the text file, if one is configured. Its failure spoils no backup.
@@ -167,12 +151,6 @@ pub(crate) fn record(context: &Context<'_>, numbers: Numbers) {
     if let Some(path) = &context.config.metrics_file
         && let Err(error) = write_textfile(path, numbers)
     {
-        tracing::warn!("The metrics are not written: {}", chain(&error));
+        tracing::warn!("The metrics are not written: {}", with_causes(error));
     }
-}
-
-/// An error with its causes.
-fn chain(error: &Error) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -40,8 +40,7 @@ pub(crate) fn list(places: &[Inventory]) -> String {
     let mut text = String::new();
     for place in places {
         let _ = writeln!(text, "{}", place.place);
-        for entry in &place.backups {
-            let backup = &entry.listed;
+        for backup in &place.backups {
             let state = match &backup.state {
                 State::Verified { verified_at } => format!("verified {}", verified_at.format("%Y-%m-%d %H:%M")),
                 State::Unverified => "unverified".to_owned(),

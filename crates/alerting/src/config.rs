@@ -1,4 +1,4 @@
-use parlant_settings::{Secret, Settings, Variable};
+use parlant_settings::{Settings, Variable};
 
 use crate::Slack;
 
@@ -14,17 +14,15 @@ pub const VARIABLES: &[Variable] = &[SLACK_WEBHOOK_URL];
 /// Where alerts go.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Slack's incoming webhook; none = nothing is sent.
-    pub slack_webhook_url: Option<Secret>,
+    /// Slack; none: nothing is sent.
+    pub slack: Option<Slack>,
 }
 
 impl Config {
     /// Reads [`VARIABLES`]; what is wrong is left in `settings`.
     pub fn from_settings(settings: &mut Settings) -> Self {
-        let slack_webhook_url = settings.secret(&SLACK_WEBHOOK_URL);
-        if let Some(Err(error)) = slack_webhook_url.clone().map(Slack::new) {
-            settings.problem(&SLACK_WEBHOOK_URL, error.to_string());
-        }
-        Self { slack_webhook_url }
+        let slack = settings.secret(&SLACK_WEBHOOK_URL).map(Slack::new).transpose();
+        let slack = slack.map_err(|error| settings.problem(&SLACK_WEBHOOK_URL, error.to_string()));
+        Self { slack: slack.unwrap_or_default() }
     }
 }

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use parlant_settings::{Secret, Settings, Variable};
+use parlant_settings::{ExposeSecret as _, Secret, Settings, Variable};
+
+use crate::{Bucket, Rules};
 
 /// Where backups are.
 const BACKUP_DIR: Variable =
@@ -97,7 +99,7 @@ pub struct Config {
     /// The directory of the backups.
     pub dir: PathBuf,
     /// What is kept.
-    pub retention: crate::Rules,
+    pub retention: Rules,
     /// Whom archives are encrypted to; nobody: they are not.
     pub recipients: Vec<String>,
     /// What they are decrypted with.
@@ -107,106 +109,76 @@ pub struct Config {
     /// The file for the node-exporter.
     pub metrics_file: Option<PathBuf>,
     /// The second place.
-    pub s3: Option<S3>,
+    pub bucket: Option<Bucket>,
     /// Where PostgreSQL's programs are; none: they are looked for.
     pub bin_dir: Option<PathBuf>,
-}
-
-/// A bucket.
-#[derive(Debug, Clone)]
-pub struct S3 {
-    /// Its name.
-    pub bucket: String,
-    /// The beginning of the keys, without slashes at its ends.
-    pub prefix: String,
-    /// The service, when it is not Amazon's.
-    pub endpoint: Option<String>,
-    /// `x-amz-server-side-encryption`.
-    pub server_side_encryption: Option<String>,
-    /// `x-amz-storage-class`.
-    pub storage_class: Option<String>,
-    /// The region.
-    pub region: String,
-    /// The access key; none: the instance's or service account's role.
-    pub access_key_id: Option<String>,
-    /// Its secret.
-    pub secret_access_key: Option<Secret>,
-    /// The token of a temporary key.
-    pub session_token: Option<Secret>,
+    /// What manifests and evidence call the version of this program.
+    pub program_version: String,
 }
 
 impl Config {
     /// Backups in `dir` alone, with the defaults of [`VARIABLES`].
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            retention: crate::Rules {
-                keep_for: chrono::TimeDelta::days(7),
-                min_count: 3,
-                daily: 0,
-                weekly: 0,
-                monthly: 0,
-            },
-            recipients: Vec::new(),
-            identity: None,
-            verify_url: None,
-            metrics_file: None,
-            s3: None,
-            bin_dir: None,
-        }
+        let mut settings = Settings::from_pairs::<&str, &str>([]);
+        Self { dir: dir.into(), ..Self::from_settings(&mut settings) }
     }
 
     /// Reads [`VARIABLES`]. What cannot be used is recorded as a problem of its variable.
     pub fn from_settings(settings: &mut Settings) -> Self {
-        let mut config = Self::new(settings.value::<PathBuf>(&BACKUP_DIR));
-        let days: u32 = settings.value(&RETENTION_DAYS);
-        config.retention = crate::Rules {
-            keep_for: chrono::TimeDelta::days(days.into()),
-            min_count: settings.value(&RETENTION_MIN_COUNT),
-            daily: settings.value(&RETENTION_DAILY),
-            weekly: settings.value(&RETENTION_WEEKLY),
-            monthly: settings.value(&RETENTION_MONTHLY),
-        };
         let recipients: Option<String> = settings.optional(&BACKUP_AGE_RECIPIENT);
-        config.recipients = recipients.iter().flat_map(|all| all.split(',')).map(|one| one.trim().to_owned()).collect();
-        if config.recipients.iter().any(|one| !(one.starts_with("age1") || one.starts_with("ssh-"))) {
+        let recipients: Vec<String> =
+            recipients.iter().flat_map(|all| all.split(',')).map(|one| one.trim().to_owned()).collect();
+        if recipients.iter().any(|one| !(one.starts_with("age1") || one.starts_with("ssh-"))) {
             settings.problem(&BACKUP_AGE_RECIPIENT, "must be recipients that begin with `age1` or `ssh-`");
         }
-        config.identity = settings.optional(&BACKUP_AGE_IDENTITY);
-        config.verify_url = settings.secret(&BACKUP_VERIFY_URL);
-        config.metrics_file = settings.optional(&BACKUP_METRICS_FILE);
-        if config.metrics_file.as_ref().is_some_and(|file| file.extension().is_none_or(|ending| ending != "prom")) {
+        let metrics_file: Option<PathBuf> = settings.optional(&BACKUP_METRICS_FILE);
+        if metrics_file.as_ref().is_some_and(|file| file.extension().is_none_or(|ending| ending != "prom")) {
             settings.problem(&BACKUP_METRICS_FILE, "must end in .prom, or the node-exporter passes it over");
         }
-        config.bin_dir = settings.optional(&PG_BIN_DIR);
-        config.s3 = S3::from_settings(settings);
-        config
+        Self {
+            dir: settings.value(&BACKUP_DIR),
+            retention: Rules {
+                keep_for: chrono::TimeDelta::days(settings.value::<u32>(&RETENTION_DAYS).into()),
+                min_count: settings.value(&RETENTION_MIN_COUNT),
+                daily: settings.value(&RETENTION_DAILY),
+                weekly: settings.value(&RETENTION_WEEKLY),
+                monthly: settings.value(&RETENTION_MONTHLY),
+            },
+            recipients,
+            identity: settings.optional(&BACKUP_AGE_IDENTITY),
+            verify_url: settings.secret(&BACKUP_VERIFY_URL),
+            metrics_file,
+            bucket: bucket(settings),
+            bin_dir: settings.optional(&PG_BIN_DIR),
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
     }
 }
 
-impl S3 {
-    fn from_settings(settings: &mut Settings) -> Option<Self> {
-        let bucket = settings.optional(&S3_BUCKET)?;
-        let prefix: String = settings.value(&S3_PREFIX);
-        let s3 = Self {
-            bucket,
-            prefix: prefix.trim_matches('/').to_owned(),
-            endpoint: settings.optional(&S3_ENDPOINT),
-            server_side_encryption: settings.optional(&S3_SERVER_SIDE_ENCRYPTION),
-            storage_class: settings.optional(&S3_STORAGE_CLASS),
-            region: settings.value(&AWS_REGION),
-            access_key_id: settings.optional(&AWS_ACCESS_KEY_ID),
-            secret_access_key: settings.secret(&AWS_SECRET_ACCESS_KEY),
-            session_token: settings.secret(&AWS_SESSION_TOKEN),
-        };
-        if s3.access_key_id.is_some() != s3.secret_access_key.is_some() {
-            settings.problem(&AWS_SECRET_ACCESS_KEY, "and AWS_ACCESS_KEY_ID go together");
-        }
-        if let Some(method) = &s3.server_side_encryption
-            && !["AES256", "aws:kms", "aws:kms:dsse"].contains(&method.as_str())
-        {
-            settings.problem(&S3_SERVER_SIDE_ENCRYPTION, "must be AES256, aws:kms or aws:kms:dsse");
-        }
-        Some(s3)
+fn bucket(settings: &mut Settings) -> Option<Bucket> {
+    let name: String = settings.optional(&S3_BUCKET)?;
+    let prefix: String = settings.value(&S3_PREFIX);
+    let encryption: Option<String> = settings.optional(&S3_SERVER_SIDE_ENCRYPTION);
+    if encryption.as_ref().is_some_and(|method| !["AES256", "aws:kms", "aws:kms:dsse"].contains(&method.as_str())) {
+        settings.problem(&S3_SERVER_SIDE_ENCRYPTION, "must be AES256, aws:kms or aws:kms:dsse");
     }
+    let key: Option<String> = settings.optional(&AWS_ACCESS_KEY_ID);
+    let mut secret = |variable| settings.secret(variable).map(|secret| secret.expose_secret().to_owned());
+    let (secret_key, token) = (secret(&AWS_SECRET_ACCESS_KEY), secret(&AWS_SESSION_TOKEN));
+    if key.is_some() != secret_key.is_some() {
+        settings.problem(&AWS_SECRET_ACCESS_KEY, "and AWS_ACCESS_KEY_ID go together");
+    }
+    let endpoint: Option<String> = settings.optional(&S3_ENDPOINT);
+    let in_the_clear = endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
+    let options = [
+        ("aws_endpoint", endpoint),
+        ("aws_allow_http", Some(in_the_clear.to_string())),
+        ("aws_region", settings.optional(&AWS_REGION)),
+        ("aws_access_key_id", key),
+        ("aws_secret_access_key", secret_key),
+        ("aws_session_token", token),
+        ("aws_server_side_encryption", encryption),
+    ];
+    let bucket = Bucket::new(&name, prefix.trim_matches('/'), settings.optional(&S3_STORAGE_CLASS), options);
+    bucket.map_err(|reason| settings.problem(&S3_BUCKET, reason)).ok()
 }

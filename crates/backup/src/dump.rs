@@ -5,14 +5,18 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
+use parlant_embedded_postgres::Program;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStderr, Command};
 use tokio::sync::watch;
 
+use crate::manifest::hex;
 use crate::progress::Reporter;
-use crate::tools::{Complaint, Tool};
-use crate::{Error, Options, Scope};
+use crate::source::Source;
+use crate::tools::{Complaint, command};
+use crate::upload::Written;
+use crate::{Error, Options};
 
 /// zstd's default: on a dump, level 1 is no faster, because the server's COPY is what takes the time.
 const LEVEL: i32 = 3;
@@ -27,10 +31,8 @@ const MAGIC: &[u8] = b"PGDMP";
 
 /// What is dumped, and how.
 pub(crate) struct Job<'a> {
-    pub(crate) tool: &'a Tool,
-    pub(crate) environment: &'a [(&'static str, String)],
-    pub(crate) snapshot: &'a str,
-    pub(crate) scope: &'a Scope,
+    pub(crate) tool: &'a Program,
+    pub(crate) source: &'a Source,
     pub(crate) options: Options,
     pub(crate) recipients: &'a [String],
 }
@@ -42,15 +44,8 @@ pub(crate) struct Dumped {
     pub(crate) sha256: String,
 }
 
-/// Bytes of the archive that can be read from its file, and whether they are all.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Written {
-    pub(crate) bytes: u64,
-    pub(crate) complete: bool,
-}
-
 impl Job<'_> {
-    /// Writes the archive to `file`, at `path`, and makes sure that the disk has it. `written` follows.
+    /// Writes the archive to `file`, at `path`, and makes sure that the disk has it. `written` counts its bytes.
     pub(crate) async fn run(
         &self,
         file: File,
@@ -58,18 +53,19 @@ impl Job<'_> {
         written: watch::Sender<Written>,
         progress: &Reporter,
     ) -> Result<Dumped, Error> {
+        let Source { config, snapshot, scope, .. } = self.source;
         let pipe = || io::pipe().map_err(Error::io("make a pipe for", path));
         let (dump, to_us) = pipe()?;
-        let mut command = self.tool.command(self.environment);
+        let mut command = command(self.tool, &config.libpq_environment().map_err(parlant_db_pool::Error::from)?);
         command.args(["--format=custom", "--compress=0", "--no-password", "--verbose", LOCK_WAIT]);
-        command.arg(format!("--snapshot={}", self.snapshot));
+        command.arg(format!("--snapshot={snapshot}"));
         if self.options.no_privileges {
             command.arg("--no-privileges");
         }
-        if self.scope.only_parlant {
+        if scope.only_parlant {
             command.arg("--table=public.parlant_*");
         }
-        command.args(self.scope.without_data.iter().map(|table| format!("--exclude-table-data={table}")));
+        command.args(scope.without_data.iter().map(|table| format!("--exclude-table-data={table}")));
         let pg_dump = Child::start("pg_dump", command, Stdio::null(), to_us.into())?;
 
         let sink = Sink { file, digest: Sha256::new(), size: 0, written };
@@ -186,7 +182,7 @@ impl Write for Sink {
         let length = self.file.write(bytes)?;
         self.digest.update(&bytes[..length]);
         self.size += length as u64;
-        self.written.send_replace(Written { bytes: self.size, complete: false });
+        self.written.send_modify(|written| written.bytes = self.size);
         Ok(length)
     }
 
@@ -204,11 +200,9 @@ struct Compressed<W> {
 
 impl Compressed<Sink> {
     fn finish(self) -> io::Result<(Dumped, bool)> {
-        let Sink { file, digest, size, written } = self.to;
+        let Sink { file, digest, size, .. } = self.to;
         file.sync_all()?;
-        written.send_replace(Written { bytes: size, complete: true });
-        let sha256 = digest.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-        Ok((Dumped { plain_size: self.plain_size, size, sha256 }, self.is_archive))
+        Ok((Dumped { plain_size: self.plain_size, size, sha256: hex(&digest.finalize()) }, self.is_archive))
     }
 }
 

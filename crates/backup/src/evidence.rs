@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::manifest::hex;
 use crate::{Damage, Error, Manifest, Name, Store};
 
 /// The layout of evidence that this program writes and reads.
@@ -97,5 +98,5 @@ impl Evidence {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex(&Sha256::digest(bytes))
 }

@@ -21,7 +21,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use parlant_db_pool::{Query, Type};
+use parlant_db_pool::Type;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
@@ -30,9 +30,7 @@ use crate::Error;
 /// The key of the large objects among the tables.
 const LARGE_OBJECTS: &str = "pg_largeobject";
 
-static TABLES: Query = Query {
-    name: "tables_to_fingerprint",
-    sql: "-- tables_to_fingerprint
+const TABLES: &str = "-- tables_to_fingerprint
 select format('%I.%I', n.nspname, c.relname) as name,
   string_agg(
     case
@@ -53,9 +51,7 @@ where c.relkind = 'r' and c.relpersistence <> 't'
   )
   and (not $1 or (n.nspname = 'public' and starts_with(c.relname::text, 'parlant_')))
 group by n.nspname, c.relname
-order by 1",
-    types: &[Type::BOOL],
-};
+order by 1";
 
 /// Settings under which a value has one text everywhere, and under which a role that may not see all rows is told so
 /// instead of being shown some.
@@ -100,7 +96,7 @@ pub type Fingerprints = BTreeMap<String, TableFingerprint>;
 pub async fn fingerprints(client: &Client, scope: &Scope) -> Result<Fingerprints, Error> {
     let failed = |source| Error::Database { doing: "read the tables for the manifest", source };
     client.batch_execute(SETTINGS).await.map_err(failed)?;
-    let tables = client.query_typed(TABLES.sql, &[(&scope.only_parlant, Type::BOOL)]).await.map_err(failed)?;
+    let tables = client.query_typed(TABLES, &[(&scope.only_parlant, Type::BOOL)]).await.map_err(failed)?;
     let mut found = Fingerprints::new();
     for table in tables {
         let name: String = table.get("name");

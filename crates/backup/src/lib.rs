@@ -16,7 +16,7 @@
 //!
 //! let server = trial_server(&config).await?;
 //! let store = Store::Dir(config.dir.clone());
-//! verify(&config, &store, made.manifest.name, Some(&server), "1.0", &progress, pending()).await?;
+//! verify(&config, &store, made.manifest.name, Some(&server), &progress, pending()).await?;
 //! # Ok(()) }
 //! ```
 //!
@@ -29,7 +29,6 @@
 //!
 //! | way | seconds | MB kept | MB on disk at the peak |
 //! | --- | --- | --- | --- |
-//! | plain, then gzip | 45 | 231 | 1,223 |
 //! | custom, own zlib (level 1) | 9.6 | 304 | 304 |
 //! | directory, 2 jobs, own zlib (level 1) | 9.7 | 290 | 290 |
 //! | directory, 2 jobs, uncompressed | 4.9 | 996 | 996 |
@@ -38,6 +37,10 @@
 //! One large table gains nothing from jobs, a directory cannot be streamed to a bucket or through encryption, and zstd
 //! takes less than the server's COPY, which is what bounds a dump. `pg_restore` can pick from the custom format and
 //! build indexes in parallel. Fingerprints of the same tables take 1.5 s on a third connection meanwhile.
+//!
+//! `benches/backup` times the usual way beside it, a plain dump and then gzip. On a database of 977 MB, whose text gzip
+//! shrinks to 45 %, that takes 39.0 s and keeps 418 MB, with 919 MB more on disk while it compresses; a dump with
+//! fingerprints takes 10.0 s and keeps 334 MB, with nothing beside it.
 //!
 //! Encryption is the program `age`, whose files anybody can decrypt without this crate; the crate of that name would
 //! bring 81 others.
@@ -71,7 +74,7 @@ mod tools;
 mod upload;
 mod verify;
 
-pub use config::{Config, S3, VARIABLES};
+pub use config::{Config, VARIABLES};
 pub use damage::Damage;
 pub use error::Error;
 pub use evidence::{Evidence, Level, Witnesses};
@@ -82,10 +85,9 @@ pub use manifest::{Archive, Database, Manifest, Options, Versions};
 pub use name::{Name, NotAName};
 pub use progress::{Progress, Reporter};
 pub use restore::{Existing, RestoreRequest, Restored, restore};
-pub use retention::{Candidate, ClockJump, Decision, Reason, Rules, Standing, decide};
+pub use retention::{Candidate, ClockJump, Reason, Rules, Standing, decide};
 pub use run::{Made, Request, make};
 pub use scratch::Server;
-pub use store::{Bucket, Store, StoredFile, Upload};
+pub use store::{Bucket, Store, StoredFile};
 pub use textfile::{Numbers, write_textfile};
-pub use tools::Tool;
 pub use verify::{trial_server, verify};

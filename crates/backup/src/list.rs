@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
-use crate::{Config, Decision, Error, Evidence, Manifest, Name, Reason, Rules, Standing, Store, StoredFile, decide};
+use crate::{Config, Error, Evidence, Manifest, Name, Reason, Rules, Standing, Store, StoredFile, decide};
 
 /// Small files of a bucket that are read at once.
 const READ_AT_ONCE: usize = 8;
@@ -43,6 +43,8 @@ pub enum State {
 pub struct Listed {
     /// Its name.
     pub name: Name,
+    /// When it was begun.
+    pub created_at: DateTime<Utc>,
     /// What is known of it.
     #[serde(flatten)]
     pub state: State,
@@ -98,7 +100,8 @@ async fn examine(store: &Store, name: Name, files: Vec<StoredFile>) -> Result<Li
             Ok(manifest) => (judge(store, &manifest, &bytes, &files).await?, Some(manifest)),
         },
     };
-    Ok(Listed { name, state, size_bytes: files.iter().map(|file| file.size).sum(), manifest, files })
+    let size_bytes = files.iter().map(|file| file.size).sum();
+    Ok(Listed { name, created_at: name.time(), state, size_bytes, manifest, files })
 }
 
 async fn judge(store: &Store, manifest: &Manifest, bytes: &[u8], files: &[StoredFile]) -> Result<State, Error> {
@@ -144,11 +147,7 @@ pub async fn prune(store: &Store, rules: &Rules, now: DateTime<Utc>, dry_run: bo
     let decisions = decide(&candidates, rules, now)?;
     let mut outcome = Ok(());
     let mut pruned = Vec::new();
-    for (backup, decision) in backups.iter().zip(decisions) {
-        let kept = match decision {
-            Decision::Keep(reason) => Some(reason),
-            Decision::Delete => None,
-        };
+    for (backup, kept) in backups.iter().zip(decisions) {
         if kept.is_none() && !dry_run {
             outcome = outcome.and(delete(store, backup).await);
         }
@@ -180,9 +179,9 @@ pub async fn find(config: &Config, in_bucket: bool, called: &str, usable: bool) 
         let name = name.ok_or_else(|| Error::Refused(format!("{called} is not called like a file of a backup")))?;
         return Ok((Store::Dir(dir.to_owned()), name));
     }
-    let store = match (&config.s3, in_bucket) {
+    let store = match (&config.bucket, in_bucket) {
         (_, false) => Store::Dir(config.dir.clone()),
-        (Some(s3), true) => Store::bucket(s3)?,
+        (Some(bucket), true) => Store::Bucket(bucket.clone()),
         (None, true) => return Err(Error::Refused("there is no bucket: set S3_BUCKET".to_owned())),
     };
     if called != "newest" {

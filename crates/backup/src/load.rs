@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::Stdio;
 
 use parlant_db_pool::Config;
+use parlant_embedded_postgres::Program;
 
 use crate::dump::Child;
 use crate::progress::Reporter;
 use crate::read::{Sink, decode};
 use crate::store::blocking;
-use crate::{Damage, Error, Manifest, Store, Tool};
+use crate::tools::command;
+use crate::{Damage, Error, Manifest, Store};
 
 /// As much of the beginning of a dump as its table of contents may take, in bytes: that of a hundred thousand tables.
 const HEAD: usize = 64 * 1024 * 1024;
@@ -34,7 +36,7 @@ pub(crate) struct Load<'a> {
     pub(crate) store: &'a Store,
     pub(crate) manifest: &'a Manifest,
     pub(crate) identity: Option<&'a Path>,
-    pub(crate) tool: &'a Tool,
+    pub(crate) tool: &'a Program,
     /// What `pg_restore` leaves out.
     pub(crate) without: &'a [&'static str],
     /// Indexes and constraints that are made at once.
@@ -112,7 +114,7 @@ impl Load<'_> {
     }
 
     fn command(&self, environment: &[(&'static str, String)], target: &str) -> tokio::process::Command {
-        let mut command = self.tool.command(environment);
+        let mut command = command(self.tool, environment);
         command.args(["--format=custom", "--exit-on-error", "--no-password", target]).args(self.without);
         command
     }

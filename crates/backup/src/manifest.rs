@@ -1,11 +1,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::fingerprint::{Difference, Fingerprints, Scope, differences};
+use crate::fingerprint::{Fingerprints, Scope};
 use crate::{Error, Name};
-
-/// The layout of manifests that this program writes and reads.
-const FORMAT_VERSION: u32 = 1;
 
 /// What a backup is: written last, so that an archive with a manifest was finished, and everything that a restore
 /// has to come out as.
@@ -97,8 +94,8 @@ pub struct Archive {
 }
 
 impl Manifest {
-    /// The layout that is written.
-    pub const FORMAT_VERSION: u32 = FORMAT_VERSION;
+    /// The layout of manifests that this program writes and reads.
+    pub const FORMAT_VERSION: u32 = 1;
 
     /// Reads the manifest of `name`.
     ///
@@ -108,7 +105,7 @@ impl Manifest {
         let refuse = |reason: String| Error::Manifest { name: name.to_string(), reason };
         let version: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
         match version["format_version"].as_u64() {
-            Some(version) if version == u64::from(FORMAT_VERSION) => {}
+            Some(version) if version == u64::from(Self::FORMAT_VERSION) => {}
             Some(version) => return Err(refuse(format!("its format {version} is not known here"))),
             None => return Err(refuse("it has no format_version".to_owned())),
         }
@@ -130,10 +127,9 @@ impl Manifest {
         serde_json::to_vec_pretty(self)
             .map_err(|error| Error::Manifest { name: self.name.to_string(), reason: error.to_string() })
     }
+}
 
-    /// Where a restored database is not what was dumped.
-    #[must_use]
-    pub fn differences(&self, found: &Fingerprints) -> Vec<Difference> {
-        differences(&self.tables, found)
-    }
+/// A digest as manifests have it.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }

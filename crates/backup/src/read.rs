@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::manifest::Archive;
+use crate::manifest::{Archive, hex};
 use crate::progress::Reporter;
 use crate::tools::Complaint;
 use crate::{Damage, Error};
@@ -56,8 +56,7 @@ pub(crate) fn decode(
     if stored.length != archive.size_bytes {
         return Ok(Some(Damage::Size { expected: archive.size_bytes, found: stored.length }));
     }
-    let digest = stored.digest.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    if digest != archive.sha256 {
+    if hex(&stored.digest.finalize()) != archive.sha256 {
         return Ok(Some(Damage::Digest));
     }
     if let Some(reason) = encryption {

@@ -15,8 +15,9 @@ use tokio_postgres::types::Type;
 use crate::load::Load;
 use crate::progress::Reporter;
 use crate::scratch::{Locale, Scratch, Server, identifier, scratch_name};
+use crate::tools::find_program;
 use crate::verify::{manifest, unless};
-use crate::{Config, Error, Name, Store, Tool};
+use crate::{Config, Error, Name, Store};
 
 /// How often connections are ended that come back before the name has changed.
 const EVICTIONS: usize = 20;
@@ -94,7 +95,7 @@ pub async fn restore(
     let (manifest, _) = manifest(store, name).await?;
     let server = Server::connect(database).await?;
     server.accepts(&manifest).await?;
-    let tool = Tool::find("pg_restore", config.bin_dir.as_deref(), manifest.pg_dump_major()).await?;
+    let tool = find_program("pg_restore", config.bin_dir.as_deref(), manifest.pg_dump_major()).await?;
     let old = server.existing(&request.database).await?;
     if let Some(old) = &old
         && request.existing == Existing::Refuse
@@ -237,7 +238,7 @@ impl Server {
         let sql = "-- existing_database
 select pg_catalog.pg_encoding_to_char(encoding)::text, datcollate::text, datctype::text
 from pg_catalog.pg_database where datname = $1";
-        let found = self.admin().query_typed(sql, &[(&database, Type::TEXT)]).await;
+        let found = self.admin.query_typed(sql, &[(&database, Type::TEXT)]).await;
         let Some(row) = found.map_err(Error::database("look for the database"))?.into_iter().next() else {
             return Ok(None);
         };
@@ -270,10 +271,10 @@ group by 1";
             if force {
                 self.evict(&renames[0].0).await?;
             }
-            match self.admin().batch_execute(&sql).await {
+            match self.admin.batch_execute(&sql).await {
                 Ok(()) => return Ok(Ok(())),
                 Err(error) => {
-                    let rollback = self.admin().batch_execute("-- stay_as_it_was\nrollback").await;
+                    let rollback = self.admin.batch_execute("-- stay_as_it_was\nrollback").await;
                     rollback.map_err(Error::database("roll back"))?;
                     match error.code() {
                         Some(&SqlState::OBJECT_IN_USE) if force && attempt < EVICTIONS => sleep(PAUSE).await,
@@ -290,7 +291,7 @@ group by 1";
         let sql = "-- end_connections
 select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
 where datname = $1 and pid <> pg_catalog.pg_backend_pid()";
-        let ended = self.admin().query_typed(sql, &[(&database, Type::TEXT)]).await;
+        let ended = self.admin.query_typed(sql, &[(&database, Type::TEXT)]).await;
         ended.map(drop).map_err(Error::database("end the connections"))
     }
 
@@ -314,12 +315,12 @@ select 4, format('select set_config(%1$L, %2$L, true); alter %3$s set %1$I from 
 from old join pg_catalog.pg_db_role_setting s on s.setdatabase = old.oid, unnest(s.setconfig) entry
 order by 1";
         let failed = || Error::database("copy the properties of the old database");
-        let properties = self.admin().query_typed(sql, &[(&from, Type::TEXT), (&to, Type::TEXT)]).await;
+        let properties = self.admin.query_typed(sql, &[(&from, Type::TEXT), (&to, Type::TEXT)]).await;
         for property in properties.map_err(failed())? {
             // One by one: settings that were made for reading the next one must not stay.
             let statement = format!("-- copy_property\nbegin; {}; commit", property.get::<_, &str>("statement"));
-            if let Err(error) = self.admin().batch_execute(&statement).await {
-                self.admin().batch_execute("-- stay_as_it_was\nrollback").await.map_err(failed())?;
+            if let Err(error) = self.admin.batch_execute(&statement).await {
+                self.admin.batch_execute("-- stay_as_it_was\nrollback").await.map_err(failed())?;
                 return Err(failed()(error));
             }
         }

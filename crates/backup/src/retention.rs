@@ -48,15 +48,6 @@ pub struct Rules {
     pub monthly: usize,
 }
 
-/// What becomes of one backup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// It stays, for this reason.
-    Keep(Reason),
-    /// It may be deleted: something newer and at least usable stays.
-    Delete,
-}
-
 /// Why a backup stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,7 +85,7 @@ pub enum ClockJump {
     },
 }
 
-/// Decides for each of `backups`, in their order.
+/// Decides for each of `backups`, in their order, why it stays; none: it may be deleted.
 ///
 /// Old is what is older than [`Rules::keep_for`]. Of the old, these stay: the newest [`Rules::min_count`] verified
 /// ones (so the newest verified one always), the same number of the newest usable ones, and the last of each of the
@@ -105,7 +96,7 @@ pub enum ClockJump {
 /// [`ClockJump`] when ages mean nothing: a backup is more than ten minutes in the future, or there is a pause before
 /// the newest backups that is longer than two days, than [`Rules::keep_for`], and than four times the usual (median)
 /// pause.
-pub fn decide(backups: &[Candidate], rules: &Rules, now: DateTime<Utc>) -> Result<Vec<Decision>, ClockJump> {
+pub fn decide(backups: &[Candidate], rules: &Rules, now: DateTime<Utc>) -> Result<Vec<Option<Reason>>, ClockJump> {
     let mut newest_first: Vec<usize> = (0..backups.len()).collect();
     newest_first.sort_by_key(|&index| (std::cmp::Reverse(backups[index].time), index));
     if let Some(newest) = newest_first.first().map(|&index| backups[index].time)
@@ -122,11 +113,9 @@ pub fn decide(backups: &[Candidate], rules: &Rules, now: DateTime<Utc>) -> Resul
     let times: Vec<_> = newest_first.iter().map(|&index| backups[index].time).collect();
     find_jump(&times, min_count, rules.keep_for, now)?;
 
-    let mut decisions = vec![Decision::Delete; backups.len()];
+    let mut decisions = vec![None; backups.len()];
     let mut keep = |index: usize, reason| {
-        if decisions[index] == Decision::Delete {
-            decisions[index] = Decision::Keep(reason);
-        }
+        decisions[index].get_or_insert(reason);
     };
     for &index in &newest_first {
         if now - backups[index].time <= rules.keep_for {
@@ -212,7 +201,7 @@ mod tests {
     fn kept_of_daily(days: i64, rules: &Rules) -> Vec<i64> {
         let backups: Vec<_> = (0..days).map(|age| backup(age * DAY, Standing::Verified)).collect();
         let decisions = decide(&backups, rules, now()).unwrap();
-        (0..days).zip(decisions).filter(|(_, decision)| *decision != Decision::Delete).map(|(age, _)| age).collect()
+        (0..days).zip(decisions).filter(|(_, decision)| decision.is_some()).map(|(age, _)| age).collect()
     }
 
     #[test]
@@ -238,12 +227,9 @@ mod tests {
         use Standing::{Unusable, Unverified, Verified};
         let old = |standing| backup(9 * DAY, standing);
         let decide = |backups: &[Candidate]| decide(backups, &rules(7, 1), now()).unwrap();
-        assert_eq!(
-            decide(&[backup(0, Unusable), old(Unusable)]),
-            [Decision::Keep(Reason::Recent), Decision::Keep(Reason::OnlyOne)]
-        );
-        assert_eq!(decide(&[backup(DAY, Verified), backup(0, Unusable), old(Unusable)])[2], Decision::Delete);
-        assert_eq!(decide(&[backup(DAY, Unverified), old(Verified)])[1], Decision::Keep(Reason::Minimum));
+        assert_eq!(decide(&[backup(0, Unusable), old(Unusable)]), [Some(Reason::Recent), Some(Reason::OnlyOne)]);
+        assert_eq!(decide(&[backup(DAY, Verified), backup(0, Unusable), old(Unusable)])[2], None);
+        assert_eq!(decide(&[backup(DAY, Unverified), old(Verified)])[1], Some(Reason::Minimum));
     }
 
     #[test]
@@ -266,7 +252,7 @@ mod tests {
     fn a_pause_that_is_usual_is_no_jump() {
         let monthly: Vec<_> = (0..12).map(|age| backup(age * 30 * DAY, Standing::Verified)).collect();
         let decisions = decide(&monthly, &rules(7, 3), now()).unwrap();
-        assert_eq!(decisions.iter().filter(|decision| **decision == Decision::Delete).count(), 9);
+        assert_eq!(decisions.iter().filter(|decision| decision.is_none()).count(), 9);
     }
 
     fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
@@ -282,9 +268,9 @@ mod tests {
         )
     }
 
-    fn kept(backups: &[Candidate], decisions: &[Decision]) -> Vec<Candidate> {
+    fn kept(backups: &[Candidate], decisions: &[Option<Reason>]) -> Vec<Candidate> {
         let pairs = backups.iter().zip(decisions);
-        pairs.filter(|(_, decision)| **decision != Decision::Delete).map(|(backup, _)| *backup).collect()
+        pairs.filter(|(_, decision)| decision.is_some()).map(|(backup, _)| *backup).collect()
     }
 
     fn newest_times(backups: &[Candidate], standing: Standing, count: usize) -> Vec<DateTime<Utc>> {
@@ -310,7 +296,7 @@ mod tests {
                 );
             }
             // Nothing young goes, and nothing at all unless something newer or better stays.
-            for (backup, _) in backups.iter().zip(&decisions).filter(|(_, decision)| **decision == Decision::Delete) {
+            for (backup, _) in backups.iter().zip(&decisions).filter(|(_, decision)| decision.is_none()) {
                 prop_assert!(now() - backup.time > rules.keep_for);
                 prop_assert!(kept.iter().any(|other| other.standing >= Standing::Unverified
                     && (other.time >= backup.time || backup.standing == Standing::Unusable)));
@@ -323,7 +309,7 @@ mod tests {
             if let Ok(decisions) = decide(&backups, &rules, now()) {
                 let kept = kept(&backups, &decisions);
                 if let Ok(again) = decide(&kept, &rules, now()) {
-                    prop_assert!(again.iter().all(|decision| *decision != Decision::Delete));
+                    prop_assert!(again.iter().all(Option::is_some));
                 }
             }
         }

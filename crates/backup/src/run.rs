@@ -4,18 +4,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::dump::{Dumped, Job, Written, check_recipients};
+use crate::dump::{Dumped, Job, check_recipients};
 use crate::files::{Temporary, prepare, publish, temporary};
 use crate::name::TEMPORARY;
 use crate::progress::Reporter;
 use crate::source::Source;
 use crate::store::blocking;
-use crate::upload::follow;
-use crate::{Archive, Bucket, Config, Error, Lock, Manifest, Name, Options, Scope, Store, Tool, Versions};
+use crate::tools::find_program;
+use crate::upload::{Written, follow};
+use crate::{Archive, Bucket, Config, Error, Lock, Manifest, Name, Options, Scope, Store, Versions};
 
 /// How long after the end of a run an upload may take to tell the service that it was given up.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -29,8 +30,6 @@ pub struct Request {
     pub without_sessions: bool,
     /// Options of the dump.
     pub options: Options,
-    /// The version of the program that asks, for the manifest.
-    pub program_version: String,
 }
 
 /// A backup that was just made.
@@ -76,37 +75,25 @@ async fn steps(
 ) -> Result<Made, Error> {
     progress.step("Checking", 0);
     reap(&config.dir)?;
-    let bucket = match config.s3.as_ref().map(Store::bucket).transpose()? {
-        Some(Store::Bucket(bucket)) => Some(bucket),
-        _ => None,
-    };
     check_recipients(&config.recipients).await?;
     let name = free_name(&config.dir, !config.recipients.is_empty()).await;
     let created_at = Utc::now();
     let source = Source::open(database, request.scope.clone(), request.without_sessions).await?;
-    let tool = Tool::find("pg_dump", config.bin_dir.as_deref(), source.server_major).await?;
+    let tool = find_program("pg_dump", config.bin_dir.as_deref(), source.server_major).await?;
     let expected_size = check_space(&config.dir, source.table_bytes)?;
 
     progress.step("Dumping", source.table_bytes);
     let archive = name.archive_file(!config.recipients.is_empty());
     let path = config.dir.join(&archive);
     let (file, handle) = Temporary::create(&path)?;
-    let (written, follower) = watch::channel(Written::default());
-    let (permit, permission) = oneshot::channel();
-    let upload = bucket.clone().map(|bucket| {
-        let (archive, path) = (archive.clone(), file.path().to_owned());
-        uploads.spawn(async move { follow(&bucket, &archive, &path, expected_size, follower, permission).await })
+    let written = watch::Sender::new(Written::default());
+    let upload = config.bucket.clone().map(|bucket| {
+        let (archive, path, written) = (archive.clone(), file.path().to_owned(), written.subscribe());
+        uploads.spawn(async move { follow(&bucket, &archive, &path, expected_size, written).await })
     });
-    let environment = source.config.libpq_environment().map_err(parlant_db_pool::Error::from)?;
-    let job = Job {
-        tool: &tool,
-        environment: &environment,
-        snapshot: &source.snapshot,
-        scope: &source.scope,
-        options: request.options,
-        recipients: &config.recipients,
-    };
-    let (dumped, tables) = tokio::try_join!(job.run(handle, file.path(), written, progress), source.fingerprints())?;
+    let job = Job { tool: &tool, source: &source, options: request.options, recipients: &config.recipients };
+    let dumped = job.run(handle, file.path(), written.clone(), progress);
+    let (dumped, tables) = tokio::try_join!(dumped, source.fingerprints())?;
 
     let Dumped { plain_size, size, sha256 } = dumped;
     let manifest = Manifest {
@@ -115,7 +102,7 @@ async fn steps(
         created_at,
         finished_at: Utc::now(),
         versions: Versions {
-            program: request.program_version.clone(),
+            program: config.program_version.clone(),
             pg_dump: tool.version,
             server: source.server_version,
         },
@@ -146,12 +133,12 @@ async fn steps(
     })
     .await?;
 
-    let uploaded = match (bucket, upload) {
+    let uploaded = match (&config.bucket, upload) {
         (Some(bucket), Some(upload)) => {
             progress.step("Uploading", 0);
-            let _ = permit.send(());
+            written.send_modify(|written| written.complete = true);
             let stored = upload.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-            Some(complete(&bucket, &config.dir, &manifest, text, stored).await)
+            Some(complete(bucket, &config.dir, &manifest, text, stored).await)
         }
         _ => None,
     };
@@ -168,7 +155,9 @@ async fn complete(
 ) -> Result<(), Error> {
     if let Err(error) = stored {
         tracing::warn!("The upload is tried again: {error}");
-        bucket.upload_file(&manifest.archive.file, &dir.join(&manifest.archive.file)).await?;
+        let Archive { file, size_bytes: bytes, .. } = &manifest.archive;
+        let written = watch::Sender::new(Written { bytes: *bytes, complete: true }).subscribe();
+        follow(bucket, file, &dir.join(file), *bytes, written).await?;
     }
     Store::Bucket(bucket.clone()).write(&manifest.name.manifest_file(), text).await
 }

@@ -13,6 +13,7 @@ use tokio_postgres::Client;
 
 use crate::Error;
 use crate::fingerprint::{Fingerprints, Scope, fingerprints};
+use crate::source::connect;
 
 /// What names of scratch databases look like: nothing else is ever dropped.
 const PATTERN: &str = "^parlant_(verify|restoring)_[0-9]{8}_[0-9]{6}_[0-9a-f]{8}$";
@@ -41,10 +42,10 @@ const SETTINGS: [(&str, &str); 12] = [
 
 /// A server that databases can be made on.
 pub struct Server {
-    admin: Client,
+    pub(crate) admin: Client,
     /// Of this one server, whatever the database.
     config: Config,
-    major: u32,
+    pub(crate) major: u32,
     cluster: Option<(Cluster, Installation)>,
 }
 
@@ -64,15 +65,8 @@ pub(crate) struct Locale<'a> {
 impl Server {
     /// Connects to the first of the servers of `config` that lets us in.
     pub async fn connect(config: &Config) -> Result<Self, Error> {
-        let servers = config.servers().map_err(parlant_db_pool::Error::from)?;
-        let mut failure = None;
-        for config in servers {
-            match parlant_db_pool::connect(&database(&config, MAINTENANCE)).await {
-                Ok(admin) => return Self::new(admin, config, None).await,
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.map_or_else(|| Error::Refused("the URL names no server".to_owned()), Error::from))
+        let (admin, config) = connect(config, Some(MAINTENANCE)).await?;
+        Self::new(admin, config, None).await
     }
 
     /// Starts a private one, which is gone with this process.
@@ -83,8 +77,7 @@ impl Server {
             SETTINGS.iter().fold(Options::temporary(), |options, (name, value)| options.setting(*name, *value));
         let cluster = Cluster::start(&installation, options).await.map_err(failed)?;
         let config = Config { application_name: "parlant-backup".to_owned(), ..Config::new(cluster.url(MAINTENANCE)) };
-        let config = config.servers().map_err(parlant_db_pool::Error::from)?.swap_remove(0);
-        let admin = parlant_db_pool::connect(&config).await?;
+        let (admin, config) = connect(&config, None).await?;
         Self::new(admin, config, Some((cluster, installation))).await
     }
 
@@ -93,12 +86,6 @@ impl Server {
         let sql = "-- server_major\nselect current_setting('server_version_num')::int / 10000";
         let major: i32 = admin.query_typed_one(sql, &[]).await.map_err(failed)?.get(0);
         Ok(Self { admin, config, major: major.unsigned_abs(), cluster })
-    }
-
-    /// Its major version.
-    #[must_use]
-    pub fn major(&self) -> u32 {
-        self.major
     }
 
     /// Whether it is this process's own.
@@ -112,13 +99,9 @@ impl Server {
         self.cluster.as_ref().map(|(_, installation)| installation.bin_dir())
     }
 
-    pub(crate) fn admin(&self) -> &Client {
-        &self.admin
-    }
-
     /// How to reach a database of it.
     pub(crate) fn database(&self, name: &str) -> Config {
-        database(&self.config, name)
+        in_database(&self.config, name)
     }
 
     /// Drops the scratch databases that processes left which are gone.
@@ -133,7 +116,10 @@ impl Server {
                 self.lock("pg_advisory_unlock", &name).await?;
                 match dropped {
                     Ok(()) => tracing::info!(database = name, "Dropped a scratch database that nobody uses"),
-                    Err(error) => tracing::warn!(database = name, error = %chain(&error), "A scratch database stays"),
+                    Err(error) => {
+                        let error: &dyn std::error::Error = &error;
+                        tracing::warn!(database = name, error, "A scratch database stays");
+                    }
                 }
             }
         }
@@ -224,7 +210,8 @@ pub(crate) fn scratch_name(purpose: &str, now: DateTime<Utc>) -> String {
     format!("parlant_{purpose}_{}_{:08x}", now.format("%Y%m%d_%H%M%S"), rand::random::<u32>())
 }
 
-fn database(config: &Config, name: &str) -> Config {
+/// The same server, as [`Config::servers`] tells it, and another database.
+pub(crate) fn in_database(config: &Config, name: &str) -> Config {
     use parlant_settings::ExposeSecret as _;
     // Later parameters win.
     let name = name.replace('\\', r"\\").replace('\'', r"\'");
@@ -238,10 +225,4 @@ pub(crate) fn identifier(name: &str) -> String {
 
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

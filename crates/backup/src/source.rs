@@ -1,15 +1,14 @@
 //! The database that is dumped, in a snapshot that others can share.
 
-use parlant_db_pool::{Config, Query, Type};
+use parlant_db_pool::{Config, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::Error;
 use crate::fingerprint::{Fingerprints, Scope, fingerprints};
 use crate::manifest::Database;
+use crate::scratch::in_database;
 
-static SOURCE: Query = Query {
-    name: "backup_source",
-    sql: "-- backup_source
+const SOURCE: &str = "-- backup_source
 select d.datname::text as name, pg_catalog.pg_encoding_to_char(d.encoding)::text as encoding,
   d.datcollate::text as collate, d.datctype::text as ctype, pg_catalog.pg_database_size(d.oid) as size,
   array(select e.extname::text from pg_catalog.pg_extension e where e.extname <> 'plpgsql' order by 1) as extensions,
@@ -22,41 +21,28 @@ select d.datname::text as name, pg_catalog.pg_encoding_to_char(d.encoding)::text
   pg_catalog.pg_export_snapshot() as snapshot,
   pg_catalog.to_regclass('public.parlant_migrations') is not null as migrated
 from pg_catalog.pg_database d
-where d.datname = pg_catalog.current_database()",
-    types: &[],
-};
+where d.datname = pg_catalog.current_database()";
 
-static MIGRATION: Query = Query {
-    name: "backup_migration",
-    sql: "-- backup_migration
-select max(version) from public.parlant_migrations",
-    types: &[],
-};
+const MIGRATION: &str = "-- backup_migration
+select max(version) from public.parlant_migrations";
 
 // The key is the ASCII of "parl" and "bkup", read as two big-endian integers.
-static TRY_LOCK: Query = Query {
-    name: "try_backup_lock",
-    sql: "-- try_backup_lock
-select pg_catalog.pg_try_advisory_xact_lock(1885434476, 1651209584)",
-    types: &[],
-};
+const TRY_LOCK: &str = "-- try_backup_lock
+select pg_catalog.pg_try_advisory_xact_lock(1885434476, 1651209584)";
 
-static HOLDER: Query = Query {
-    name: "backup_lock_holder",
-    sql: "-- backup_lock_holder
+const HOLDER: &str = "-- backup_lock_holder
 select format('%s on %s, connected as %s (server process %s)', a.application_name,
   coalesce(host(a.client_addr), 'the server itself'), a.usename, l.pid)
 from pg_catalog.pg_locks l
 join pg_catalog.pg_stat_activity a on a.pid = l.pid
 where l.locktype = 'advisory' and l.granted and l.classid = 1885434476 and l.objid = 1651209584
-  and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())",
-    types: &[],
-};
+  and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())";
+
+const TABLES_THERE: &str = "-- backup_tables_there
+select wanted from unnest($1::text[]) wanted where to_regclass(wanted) is not null";
 
 // What pg_dump reads or locks, as far as the role could be in its way. `S` is a sequence, `f` a foreign table.
-static OBSTACLES: Query = Query {
-    name: "backup_obstacles",
-    sql: "-- backup_obstacles
+const OBSTACLES: &str = "-- backup_obstacles
 with in_scope as (
   select c.oid, c.relkind, c.relnamespace, format('%I.%I', n.nspname, c.relname) as name
   from pg_catalog.pg_class c
@@ -87,9 +73,7 @@ select
     order by 1
   ) as dangling,
   (select coalesce(sum(pg_catalog.pg_table_size(oid)), 0)::int8 from in_scope
-   where relkind = 'r' and name <> all ($2)) as bytes",
-    types: &[Type::BOOL, Type::TEXT_ARRAY],
-};
+   where relkind = 'r' and name <> all ($2)) as bytes";
 
 /// The tables of Sim that hold nothing but what admits somebody for some time: who is missing there signs in again.
 const SESSION_TABLES: [&str; 2] = ["public.session", "public.verification"];
@@ -124,20 +108,25 @@ impl Source {
     /// # Errors
     /// [`Error::Locked`] while another backup of the database is being made; [`Error::Refused`] when the role may not
     /// read all that is in scope.
-    pub(crate) async fn open(config: &Config, scope: Scope, without_sessions: bool) -> Result<Self, Error> {
-        let (client, config) = connect(config).await?;
+    pub(crate) async fn open(config: &Config, mut scope: Scope, without_sessions: bool) -> Result<Self, Error> {
+        let (client, config) = connect(config, None).await?;
         begin(&client, None).await?;
-        if !client.query_typed_one(TRY_LOCK.sql, &[]).await.and_then(|row| row.try_get(0)).map_err(refused)? {
-            let holder = client.query_typed(HOLDER.sql, &[]).await.map_err(refused)?;
+        if !client.query_typed_one(TRY_LOCK, &[]).await.and_then(|row| row.try_get(0)).map_err(refused)? {
+            let holder = client.query_typed(HOLDER, &[]).await.map_err(refused)?;
             let holder = holder.first().map_or_else(|| "a backup that just ended".to_owned(), |row| row.get(0));
             return Err(Error::Locked(holder));
         }
-        let row = client.query_typed_one(SOURCE.sql, &[]).await.map_err(refused)?;
-        let scope = Self::complete(&client, scope, without_sessions).await?;
+        let row = client.query_typed_one(SOURCE, &[]).await.map_err(refused)?;
+        if without_sessions {
+            let there = client.query_typed(TABLES_THERE, &[(&SESSION_TABLES.as_slice(), Type::TEXT_ARRAY)]).await;
+            scope.without_data.extend(there.map_err(refused)?.iter().map(|row| row.get::<_, String>(0)));
+            scope.without_data.sort_unstable();
+            scope.without_data.dedup();
+        }
         let (table_bytes, warnings) = obstacles(&client, &scope).await?;
         let migrated: bool = row.get("migrated");
         let migration_version =
-            if migrated { client.query_typed_one(MIGRATION.sql, &[]).await.map_err(refused)?.get(0) } else { None };
+            if migrated { client.query_typed_one(MIGRATION, &[]).await.map_err(refused)?.get(0) } else { None };
         let snapshot: String = row.get("snapshot");
         let reader = parlant_db_pool::connect(&config).await?;
         begin(&reader, Some(&snapshot)).await?;
@@ -161,30 +150,17 @@ impl Source {
     pub(crate) async fn fingerprints(&self) -> Result<Fingerprints, Error> {
         fingerprints(&self.reader, &self.scope).await
     }
-
-    /// Adds Sim's tables of sessions to what is left out, those that are there.
-    async fn complete(client: &Client, mut scope: Scope, without_sessions: bool) -> Result<Scope, Error> {
-        if without_sessions {
-            for table in SESSION_TABLES {
-                let sql = "select to_regclass($1) is not null";
-                let found = client.query_typed_one(sql, &[(&table, Type::TEXT)]).await.map_err(refused)?;
-                if found.get(0) && !scope.without_data.iter().any(|named| named == table) {
-                    scope.without_data.push(table.to_owned());
-                }
-            }
-        }
-        Ok(scope)
-    }
 }
 
 fn refused(source: tokio_postgres::Error) -> Error {
     Error::Database { doing: "prepare a backup", source }
 }
 
-/// The first server that can be had, and how to reach it again.
-async fn connect(config: &Config) -> Result<(Client, Config), Error> {
+/// The first server that can be had, and how to reach it again; in `database`, if that shall be another one.
+pub(crate) async fn connect(config: &Config, database: Option<&str>) -> Result<(Client, Config), Error> {
     let mut failure = None;
     for server in config.servers().map_err(parlant_db_pool::Error::from)? {
+        let server = database.map_or_else(|| server.clone(), |name| in_database(&server, name));
         match parlant_db_pool::connect(&server).await {
             Ok(client) => return Ok((client, server)),
             Err(error) => failure = Some(error),
@@ -223,7 +199,7 @@ fn database(row: &Row) -> Database {
 async fn obstacles(client: &Client, scope: &Scope) -> Result<(u64, Vec<String>), Error> {
     let parameters: [(&(dyn parlant_db_pool::ToSql + Sync), Type); 2] =
         [(&scope.only_parlant, Type::BOOL), (&scope.without_data, Type::TEXT_ARRAY)];
-    let row = client.query_typed_one(OBSTACLES.sql, &parameters).await.map_err(refused)?;
+    let row = client.query_typed_one(OBSTACLES, &parameters).await.map_err(refused)?;
     for (column, problem) in [
         ("unreadable", "the role may not read"),
         ("filtered", "row security hides rows from the role in"),

@@ -13,11 +13,10 @@ use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, GetOptions, ObjectStore, ObjectStoreExt as _,
     PutMultipartOptions, PutOptions, RetryConfig, WriteMultipart,
 };
-use parlant_settings::ExposeSecret as _;
 use tokio::sync::mpsc;
 
+use crate::Error;
 use crate::files::write_whole;
-use crate::{Error, S3};
 
 /// Largest manifest or evidence that is read, in bytes.
 const SMALL_FILE_LIMIT: u64 = 64 * 1024 * 1024;
@@ -27,9 +26,6 @@ const PART_MIN: usize = 8 * 1024 * 1024;
 
 /// Parts that an upload is cut into at most. S3 takes 10,000; what is expected may be too small by half.
 const PARTS_MAX: u64 = 5_000;
-
-/// Parts of one upload that are on their way at once.
-const PARTS_AT_ONCE: usize = 4;
 
 /// Pieces that a download is ahead of its reader.
 const PIECES_AHEAD: usize = 64;
@@ -73,14 +69,6 @@ pub struct StoredFile {
 }
 
 impl Store {
-    /// The bucket that is configured. Nothing is asked yet.
-    ///
-    /// # Errors
-    /// When the settings contradict each other.
-    pub fn bucket(config: &S3) -> Result<Self, Error> {
-        Bucket::new(config).map(Self::Bucket)
-    }
-
     /// Every file, in no order. A directory that is not there has none.
     pub async fn list(&self) -> Result<Vec<StoredFile>, Error> {
         match self {
@@ -185,13 +173,15 @@ impl fmt::Debug for Bucket {
 }
 
 impl Bucket {
-    fn new(config: &S3) -> Result<Self, Error> {
-        let place = format!("s3://{}", [config.bucket.as_str(), &config.prefix].join("/").trim_end_matches('/'));
-        let unusable = |error: &dyn std::error::Error| Error::Store {
-            doing: "use",
-            place: place.clone(),
-            reason: first_characters(&error.to_string()),
-        };
+    /// What begins with `prefix` in the bucket `name`, by what `object_store` calls its options. Nothing is asked yet.
+    pub(crate) fn new(
+        name: &str,
+        prefix: &str,
+        storage_class: Option<String>,
+        options: [(&str, Option<String>); 7],
+    ) -> Result<Self, String> {
+        let unusable = |error: &dyn std::error::Error| first_characters(&error.to_string());
+        let place = format!("s3://{}", [name, prefix].join("/").trim_end_matches('/'));
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(200),
@@ -201,64 +191,35 @@ impl Bucket {
             max_retries: RETRIES,
             retry_timeout: RETRY_TIMEOUT,
         };
-        let options = ClientOptions::new()
+        let client = ClientOptions::new()
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_read_timeout(READ_TIMEOUT)
-            .with_timeout(REQUEST_TIMEOUT)
-            .with_allow_http(config.endpoint.as_ref().is_some_and(|url| url.starts_with("http://")));
+            .with_timeout(REQUEST_TIMEOUT);
         let mut builder = AmazonS3Builder::new()
-            .with_client_options(options)
-            .with_bucket_name(&config.bucket)
-            .with_region(&config.region)
+            .with_client_options(client)
+            .with_bucket_name(name)
             .with_retry(retry)
             // The service compares each part with it.
             .with_checksum_algorithm(Checksum::SHA256);
-        let secret = |secret: &parlant_settings::Secret| secret.expose_secret().to_owned();
-        let sse = "aws_server_side_encryption".parse::<AmazonS3ConfigKey>().map_err(|error| unusable(&error))?;
-        for (key, value) in [
-            (AmazonS3ConfigKey::Endpoint, config.endpoint.clone()),
-            (AmazonS3ConfigKey::AccessKeyId, config.access_key_id.clone()),
-            (AmazonS3ConfigKey::SecretAccessKey, config.secret_access_key.as_ref().map(secret)),
-            (AmazonS3ConfigKey::Token, config.session_token.as_ref().map(secret)),
-            (sse, config.server_side_encryption.clone()),
-        ] {
+        for (option, value) in options {
             if let Some(value) = value {
-                builder = builder.with_config(key, value);
+                let option = option.parse::<AmazonS3ConfigKey>().map_err(|error| unusable(&error))?;
+                builder = builder.with_config(option, value);
             }
         }
-        let client = builder.build().map_err(|error| unusable(&error))?;
-        let prefix = Key::parse(&config.prefix).map_err(|error| unusable(&error))?;
-        Ok(Self { client: Arc::new(client), prefix, storage_class: config.storage_class.clone(), place })
+        let client = Arc::new(builder.build().map_err(|error| unusable(&error))?);
+        let prefix = Key::parse(prefix).map_err(|error| unusable(&error))?;
+        Ok(Self { client, prefix, storage_class, place })
     }
 
-    /// Begins to store an object of about `expected_size` bytes; it is there when [`Upload::finish`] says so. What a
-    /// killed process leaves of one costs until the bucket's lifecycle rule for incomplete uploads removes it.
-    pub async fn upload(&self, name: &str, expected_size: u64) -> Result<Upload, Error> {
+    /// Begins to store an object of about `expected_size` bytes; it is there when the parts are finished. What a killed
+    /// process leaves of one costs until the bucket's lifecycle rule for incomplete uploads removes it.
+    pub(crate) async fn begin(&self, name: &str, expected_size: u64) -> Result<WriteMultipart, Error> {
         let options = PutMultipartOptions { attributes: self.attributes(), ..PutMultipartOptions::default() };
         let begun = self.client.put_multipart_opts(&self.key(name), options).await;
         let parts = begun.map_err(|error| self.failed("upload", name, &error))?;
         let part = usize::try_from(expected_size / PARTS_MAX).unwrap_or(usize::MAX).max(PART_MIN);
-        let parts = WriteMultipart::new_with_chunk_size(parts, part);
-        Ok(Upload { parts, bucket: self.clone(), name: name.to_owned() })
-    }
-
-    /// Stores the file at `path`.
-    pub async fn upload_file(&self, name: &str, path: &Path) -> Result<(), Error> {
-        let mut file = tokio::fs::File::open(path).await.map_err(Error::io("open", path))?;
-        let size = file.metadata().await.map_err(Error::io("read", path))?.len();
-        let mut upload = self.upload(name, size).await?;
-        let mut buffer = vec![0; 1024 * 1024];
-        loop {
-            let read = tokio::io::AsyncReadExt::read(&mut file, &mut buffer).await;
-            match read.map_err(Error::io("read", path)) {
-                Ok(0) => return upload.finish().await,
-                Ok(length) => upload = upload.send(&buffer[..length]).await?,
-                Err(error) => {
-                    upload.abort().await;
-                    return Err(error);
-                }
-            }
-        }
+        Ok(WriteMultipart::new_with_chunk_size(parts, part))
     }
 
     async fn list(&self) -> Result<Vec<StoredFile>, Error> {
@@ -294,7 +255,7 @@ impl Bucket {
         self.storage_class.iter().map(|class| (Attribute::StorageClass, class.clone())).collect()
     }
 
-    fn failed(&self, doing: &'static str, name: &str, error: &object_store::Error) -> Error {
+    pub(crate) fn failed(&self, doing: &'static str, name: &str, error: &object_store::Error) -> Error {
         let place = format!("{}/{name}", self.place).trim_end_matches('/').to_owned();
         match error {
             object_store::Error::NotFound { .. } => {
@@ -302,51 +263,6 @@ impl Bucket {
             }
             _ => Error::Store { doing, place, reason: explain(error) },
         }
-    }
-}
-
-/// An object that is being stored. Dropped, it is not there; [`Upload::abort`] also frees what the service holds.
-#[must_use = "an upload that is not finished leaves nothing"]
-pub struct Upload {
-    parts: WriteMultipart,
-    bucket: Bucket,
-    name: String,
-}
-
-impl Upload {
-    /// Stores more of it; waits while too much is on its way. A failed upload is aborted.
-    pub async fn send(mut self, bytes: &[u8]) -> Result<Self, Error> {
-        if let Err(error) = self.parts.wait_for_capacity(PARTS_AT_ONCE).await {
-            let error = self.bucket.failed("upload", &self.name, &error);
-            self.abort().await;
-            return Err(error);
-        }
-        self.parts.write(bytes);
-        Ok(self)
-    }
-
-    /// Completes it: now the object is there, as a whole.
-    pub async fn finish(self) -> Result<(), Error> {
-        let finished = self.parts.finish().await;
-        finished.map(drop).map_err(|error| self.bucket.failed("upload", &self.name, &error))
-    }
-
-    /// Gives it up. That the service does not hear of it is no error: it is not there either way.
-    pub async fn abort(self) {
-        if let Err(error) = self.parts.abort().await {
-            tracing::warn!(
-                object = self.name,
-                "An unfinished upload stays at {}: {}",
-                self.bucket.place,
-                explain(&error)
-            );
-        }
-    }
-}
-
-impl fmt::Debug for Upload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upload").field("bucket", &self.bucket).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -399,7 +315,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// The cause in one line. Requests carry their credentials in headers, so no message has them.
-fn explain(error: &object_store::Error) -> String {
+pub(crate) fn explain(error: &object_store::Error) -> String {
     let cause = match error {
         object_store::Error::NotFound { source, .. } => format!("it is not there: {source}"),
         object_store::Error::PermissionDenied { source, .. } => format!("the credentials do not allow it: {source}"),

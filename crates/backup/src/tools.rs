@@ -1,12 +1,13 @@
 //! The programs of PostgreSQL that are called, and what they are told.
 
 use std::fmt;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use parlant_embedded_postgres::{Program, program_dirs};
 use tokio::process::Command;
 
 use crate::Error;
+use crate::store::blocking;
 
 /// Most of a program's standard error that is kept, in bytes: its end.
 const COMPLAINT_LIMIT: usize = 2000;
@@ -14,104 +15,54 @@ const COMPLAINT_LIMIT: usize = 2000;
 /// The system's authorities on Debian and on Red Hat.
 const SYSTEM_ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
-/// A program of PostgreSQL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tool {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it calls its version, such as `15.18 (Debian 15.18-0+deb12u1)`.
-    pub version: String,
-    /// The major version, such as 15.
-    pub major: u32,
-}
-
-impl Tool {
-    /// Finds `program` (`pg_dump`, `pg_restore`) of major version `at_least` or newer: an older one cannot read what a
-    /// newer server has.
-    ///
-    /// `preferred` is the variable `PG_BIN_DIR`: when given, only it is looked at. Otherwise the directories of `PATH`,
-    /// then the places of Debian and Red Hat, the newest version first.
-    ///
-    /// # Errors
-    /// [`Error::Program`] when there is none, or none that is new enough; the message says what was found.
-    pub async fn find(program: &'static str, preferred: Option<&Path>, at_least: u32) -> Result<Self, Error> {
-        let places = preferred.map_or_else(places, |dir| vec![dir.to_owned()]);
-        let mut refused = Vec::new();
-        for path in places.iter().map(|dir| dir.join(program)).filter(|path| is_executable(path)) {
-            match examine(&path).await {
-                Ok(tool) if tool.major >= at_least => return Ok(tool),
-                Ok(tool) => refused.push(format!("{} is version {}", path.display(), tool.version)),
-                Err(reason) => refused.push(format!("{} {reason}", path.display())),
-            }
+/// Finds `program` (`pg_dump`, `pg_restore`) of major version `at_least` or newer: an older one cannot read what a
+/// newer server has.
+///
+/// `preferred` is the variable `PG_BIN_DIR`: when given, only it is looked at, otherwise [`program_dirs`].
+///
+/// # Errors
+/// [`Error::Program`] when there is none, or none that is new enough; the message says what was found.
+pub(crate) async fn find_program(
+    program: &'static str,
+    preferred: Option<&Path>,
+    at_least: u32,
+) -> Result<Program, Error> {
+    let dirs = preferred.map_or_else(program_dirs, |dir| vec![dir.to_owned()]);
+    let mut refused = Vec::new();
+    for path in dirs.iter().map(|dir| dir.join(program)).filter(|path| Program::is_at(path)) {
+        let place = path.display().to_string();
+        match blocking(move || Ok(Program::examine(&path))).await? {
+            Ok(found) if found.major >= at_least => return Ok(found),
+            Ok(found) => refused.push(format!("{place} is version {}", found.version)),
+            Err(reason) => refused.push(format!("{place} {reason}")),
         }
-        let wanted = format!("version {at_least} or newer is needed, as the server is of version {at_least}");
-        Err(Error::program(
-            program,
-            match (refused.is_empty(), preferred) {
-                (false, _) => format!("{wanted}, but {}", refused.join(", ")),
-                (true, Some(dir)) => format!("{wanted}, but PG_BIN_DIR ({}) has none", dir.display()),
-                (true, None) => format!(
-                    "{wanted}, but none is installed: install postgresql-client-{at_least}, or set PG_BIN_DIR to its directory"
-                ),
-            },
-        ))
     }
-
-    /// The program with `environment` and nothing else that could change what it does: no `PG*` variable of this
-    /// process, messages in English. It is killed when it is dropped.
-    #[must_use]
-    pub fn command(&self, environment: &[(&'static str, String)]) -> Command {
-        let mut command = Command::new(&self.path);
-        command.env_clear().env("LC_ALL", "C").kill_on_drop(true);
-        #[expect(clippy::disallowed_methods, reason = "the system's own, for its programs")]
-        for name in ["PATH", "HOME", "TMPDIR"] {
-            command.envs(std::env::var_os(name).map(|value| (name, value)));
+    let found = match (refused.is_empty(), preferred) {
+        (false, _) => refused.join(", "),
+        (true, Some(dir)) => format!("PG_BIN_DIR ({}) has none", dir.display()),
+        (true, None) => {
+            format!("none is installed: install postgresql-client-{at_least}, or set PG_BIN_DIR to its directory")
         }
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
-        // Before version 16 libpq does not know the word.
-        if self.major < 16 && environment.contains(&("PGSSLROOTCERT", "system".to_owned())) {
-            command.envs(SYSTEM_ROOTS.iter().find(|file| Path::new(file).exists()).map(|file| ("PGSSLROOTCERT", file)));
-        }
-        command
-    }
+    };
+    let wanted = format!("version {at_least} or newer is needed, as the server is of version {at_least}");
+    Err(Error::program(program, format!("{wanted}, but {found}")))
 }
 
-async fn examine(path: &Path) -> Result<Tool, String> {
-    let mut command = Command::new(path);
-    let output = command.arg("--version").kill_on_drop(true).output().await.map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version = text.split_once("(PostgreSQL) ").map(|(_, version)| version.trim());
-    let major = version.and_then(|version| {
-        let end = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
-        version.get(..end)?.parse().ok()
-    });
-    match (version, major) {
-        (Some(version), Some(major)) => Ok(Tool { path: path.to_owned(), version: version.to_owned(), major }),
-        _ => Err(format!("does not tell its version {}", Complaint(&output.stderr))),
+/// The program with `environment` and nothing else that could change what it does: no `PG*` variable of this process,
+/// messages in English. It is killed when it is dropped.
+pub(crate) fn command(program: &Program, environment: &[(&'static str, String)]) -> Command {
+    let mut command = Command::new(&program.path);
+    command.env_clear().env("LC_ALL", "C").kill_on_drop(true);
+    #[expect(clippy::disallowed_methods, reason = "the system's own, for its programs")]
+    for name in ["PATH", "HOME", "TMPDIR"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
-}
-
-/// Where programs may be.
-fn places() -> Vec<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "PATH belongs to the system, not to our settings")]
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<_> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
-    for (parent, prefix) in [("/usr/lib/postgresql", ""), ("/usr", "pgsql-")] {
-        let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-        let mut versions: Vec<(u32, PathBuf)> = entries
-            .filter_map(|entry| {
-                let version = entry.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?;
-                Some((version, entry.path().join("bin")))
-            })
-            .collect();
-        versions.sort_unstable_by(|a, b| b.cmp(a));
-        places.extend(versions.into_iter().map(|(_, dir)| dir));
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    // Before version 16 libpq does not know the word.
+    if program.major < 16 && environment.contains(&("PGSSLROOTCERT", "system".to_owned())) {
+        command.envs(SYSTEM_ROOTS.iter().find(|file| Path::new(file).exists()).map(|file| ("PGSSLROOTCERT", file)));
     }
-    places
-}
-
-fn is_executable(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    command
 }
 
 /// The end of what a program wrote to standard error, on one line.

@@ -3,12 +3,14 @@
 use std::thread::available_parallelism;
 
 use chrono::Utc;
+use parlant_embedded_postgres::major_version;
 use tokio::time::Instant;
 
 use crate::load::Load;
 use crate::progress::Reporter;
 use crate::scratch::{Locale, Server};
-use crate::{Config, Damage, Error, Evidence, Level, Manifest, Name, Store, Tool};
+use crate::tools::find_program;
+use crate::{Config, Damage, Error, Evidence, Level, Manifest, Name, Store, differences};
 
 /// What a trial restore leaves out: it would need roles, storage or servers of the production system.
 const WITHOUT: [&str; 6] = [
@@ -39,7 +41,6 @@ pub async fn verify(
     store: &Store,
     name: Name,
     server: Option<&Server>,
-    program_version: &str,
     progress: &Reporter,
     interrupted: impl Future<Output = String>,
 ) -> Result<Evidence, Error> {
@@ -47,7 +48,7 @@ pub async fn verify(
     let (begun, clock) = (Utc::now(), Instant::now());
     let level = if server.is_some() { Level::Restore } else { Level::Read };
     let mut evidence = Evidence::new(&manifest, &bytes, level, begun);
-    program_version.clone_into(&mut evidence.versions.program);
+    evidence.versions.program.clone_from(&config.program_version);
     let examined = examine(config, store, &manifest, server, &mut evidence, progress, interrupted).await;
     evidence.duration_seconds = clock.elapsed().as_secs_f64();
     match examined {
@@ -82,7 +83,7 @@ async fn examine(
 ) -> Result<(), Error> {
     // A private server's own programs know exactly what it knows.
     let bin_dir = server.and_then(Server::bin_dir).or(config.bin_dir.as_deref());
-    let tool = Tool::find("pg_restore", bin_dir, manifest.pg_dump_major()).await?;
+    let tool = find_program("pg_restore", bin_dir, manifest.pg_dump_major()).await?;
     evidence.versions.pg_restore.clone_from(&tool.version);
     let jobs = available_parallelism().map_or(1, usize::from);
     let identity = config.identity.as_deref();
@@ -91,7 +92,7 @@ async fn examine(
         progress.step("Reading", manifest.archive.plain_size_bytes);
         return unless(interrupted, load.read()).await;
     };
-    evidence.versions.server_major = Some(server.major());
+    evidence.versions.server_major = Some(server.major);
     evidence.versions.private = server.is_private();
     server.accepts(manifest).await?;
     progress.step("Restoring", manifest.archive.plain_size_bytes);
@@ -135,25 +136,19 @@ pub(crate) async fn manifest(store: &Store, name: Name) -> Result<(Manifest, Vec
 impl Manifest {
     /// The major version of `pg_dump`, which an older `pg_restore` may not understand.
     pub(crate) fn pg_dump_major(&self) -> u32 {
-        major(&self.versions.pg_dump)
+        major_version(&self.versions.pg_dump).unwrap_or(0)
     }
 
     /// The major version of the server, which an older server may not understand.
     pub(crate) fn server_major(&self) -> u32 {
-        major(&self.versions.server)
+        major_version(&self.versions.server).unwrap_or(0)
     }
-}
-
-/// `15.18 (Debian …)`, `17devel`.
-fn major(version: &str) -> u32 {
-    let end = version.find(|char: char| !char.is_ascii_digit()).unwrap_or(version.len());
-    version[..end].parse().unwrap_or(0)
 }
 
 impl Server {
     /// Refuses what it could not restore for want of a version or an extension.
     pub(crate) async fn accepts(&self, manifest: &Manifest) -> Result<(), Error> {
-        let (have, need) = (self.major(), manifest.server_major());
+        let (have, need) = (self.major, manifest.server_major());
         let way_out = if self.is_private() {
             "install it here, or set BACKUP_VERIFY_URL to a server that has it"
         } else {
@@ -166,7 +161,7 @@ impl Server {
 select wanted from unnest($1::text[]) wanted
 where not exists (select from pg_catalog.pg_available_extensions e where e.name = wanted)";
         let wanted = &manifest.database.extensions;
-        let missing = self.admin().query_typed(sql, &[(wanted, tokio_postgres::types::Type::TEXT_ARRAY)]).await;
+        let missing = self.admin.query_typed(sql, &[(wanted, tokio_postgres::types::Type::TEXT_ARRAY)]).await;
         let missing = missing.map_err(Error::database("list its extensions"))?;
         let missing: Vec<String> = missing.iter().map(|row| row.get(0)).collect();
         if missing.is_empty() {
@@ -179,7 +174,7 @@ where not exists (select from pg_catalog.pg_available_extensions e where e.name 
 impl crate::scratch::Scratch<'_> {
     /// Fails unless its tables are those of the manifest.
     pub(crate) async fn compare(&self, manifest: &Manifest) -> Result<(), Error> {
-        let differences = manifest.differences(&self.fingerprints(&manifest.scope).await?);
+        let differences = differences(&manifest.tables, &self.fingerprints(&manifest.scope).await?);
         if differences.is_empty() {
             return Ok(());
         }

@@ -226,6 +226,6 @@ fn a_webhook_that_would_travel_in_the_clear_is_a_problem_that_does_not_show_it()
         assert!(!shown.contains("hunter2"), "{shown}");
     }
     let mut settings = Settings::from_pairs([("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/x")]);
-    assert!(Config::from_settings(&mut settings).slack_webhook_url.is_some());
+    assert!(Config::from_settings(&mut settings).slack.is_some());
     settings.finish().unwrap();
 }

@@ -148,8 +148,11 @@ async fn only_the_bridge_s_tables_may_be_backed_up_and_restored() {
     world.database.sim().await.user("Ada").await;
     let scope = Scope { only_parlant: true, ..Scope::default() };
     let manifest = attempt(&world, &Request { scope, ..Request::default() }).await.unwrap().manifest;
-    let tables: Vec<_> = manifest.tables.keys().map(String::as_str).collect();
-    assert_eq!(tables, ["agent", "event", "migrations", "session"].map(|table| format!("public.parlant_{table}")));
+    let tables = &manifest.tables;
+    assert!(tables.keys().all(|table| table.starts_with("public.parlant_")), "{tables:?}");
+    for table in ["agent", "event", "migrations", "session"] {
+        assert!(tables.contains_key(&format!("public.parlant_{table}")), "{table}");
+    }
     assert!(manifest.migration_version.is_some_and(|version| version >= 3));
     world.verify(manifest.name).await.unwrap();
 }

@@ -182,17 +182,10 @@ async fn a_private_server_verifies_without_any_other() {
     let world = World::new().await;
     let manifest = world.backup().await;
     let server = trial_server(&world.config).await.unwrap();
-    let evidence = verify(
-        &world.config,
-        &world.store,
-        manifest.name,
-        Some(&server),
-        "test",
-        &Reporter::default(),
-        std::future::pending(),
-    )
-    .await
-    .unwrap();
+    let evidence =
+        verify(&world.config, &world.store, manifest.name, Some(&server), &Reporter::default(), std::future::pending())
+            .await
+            .unwrap();
     assert!(evidence.versions.private);
     server.stop().await;
 }

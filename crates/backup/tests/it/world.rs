@@ -76,13 +76,13 @@ impl World {
 
     /// Level 1: every byte.
     pub(crate) async fn read(&self, name: Name) -> Result<Evidence, Error> {
-        verify(&self.config, &self.store, name, None, "test", &Reporter::default(), pending()).await
+        verify(&self.config, &self.store, name, None, &Reporter::default(), pending()).await
     }
 
     /// Level 2, on the server of the tests.
     pub(crate) async fn verify(&self, name: Name) -> Result<Evidence, Error> {
         let server = Server::connect(&self.url()).await?;
-        verify(&self.config, &self.store, name, Some(&server), "test", &Reporter::default(), pending()).await
+        verify(&self.config, &self.store, name, Some(&server), &Reporter::default(), pending()).await
     }
 
     pub(crate) async fn restore(&self, name: Name, request: &RestoreRequest) -> Result<Restored, Error> {
