@@ -84,24 +84,25 @@ impl Listener {
                 return Heard::Connected;
             };
             let patience = if connection.tested { PATIENCE } else { QUIET };
-            match timeout(patience, connection.payloads.recv()).await {
+            let lives = match timeout(patience, connection.payloads.recv()).await {
                 Ok(Some(payload)) => {
                     connection.tested = false;
                     if !payload.is_empty() {
                         return Heard::Notification(payload);
                     }
+                    true
                 }
                 Err(_) if !connection.tested => {
                     connection.tested = true;
-                    // Should this fail, nothing will be heard.
-                    let _ = self.notifier().notify(&[String::new()]).await;
+                    self.notifier().notify(&[String::new()]).await.is_ok()
                 }
-                Ok(None) | Err(_) => {
-                    tracing::warn!(channel = self.channel, "Notifications are not heard any more");
-                    self.client.send_replace(None);
-                    self.connection = None;
-                    return Heard::Lost;
-                }
+                Ok(None) | Err(_) => false,
+            };
+            if !lives {
+                tracing::warn!(channel = self.channel, "Notifications are not heard any more");
+                self.client.send_replace(None);
+                self.connection = None;
+                return Heard::Lost;
             }
         }
     }
