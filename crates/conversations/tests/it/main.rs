@@ -8,6 +8,7 @@ mod engine_failures;
 mod explain;
 mod failures;
 mod house;
+mod live;
 mod messages;
 mod reaper;
 mod replicas;
