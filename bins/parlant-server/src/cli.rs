@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 Examples:
   parlant-server dev                     run the whole product with nothing configured
   parlant-server dev --port 0 --fresh    the same, on a free port, starting over
+  parlant-server dev --parlant           the same, answered by a real Parlant with a stand-in for the model
   parlant-server check-config            validate the environment and print what holds
   DATABASE_URL_FILE=/run/secrets/db parlant-server serve
 
@@ -26,7 +27,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve, configured by the environment
     Serve,
-    /// Serve with a private PostgreSQL, a demo user and two workspaces; needs nothing configured
+    /// Serve with a private PostgreSQL, a demo user and an echo that answers; needs nothing configured
     Dev(DevArguments),
     /// Validate the settings and print what holds, secrets redacted
     CheckConfig,
@@ -43,4 +44,7 @@ pub(crate) struct DevArguments {
     /// Remove what an earlier `dev` left in the data directory first
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Let a real Parlant answer, with a stand-in for the model; needs a Python that has it
+    #[arg(long)]
+    pub(crate) parlant: bool,
 }

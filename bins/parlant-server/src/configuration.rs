@@ -21,8 +21,9 @@ pub const VARIABLES: &[Group] = &[
     Group { title: "Listening", variables: parlant_api::VARIABLES },
     Group { title: "Database", variables: parlant_db_pool::VARIABLES },
     Group { title: "Admitting Sim's users", variables: auth::VARIABLES },
+    Group { title: "The engine that answers", variables: parlant_engine::VARIABLES },
+    Group { title: "Conversations", variables: parlant_conversations::VARIABLES },
     Group { title: "Health", variables: parlant_health::VARIABLES },
-    Group { title: "Limits", variables: parlant_conversations::VARIABLES },
     Group { title: "Logs", variables: parlant_telemetry::VARIABLES },
     Group { title: "Development (`dev` only)", variables: crate::dev::VARIABLES },
 ];
@@ -44,6 +45,10 @@ pub(crate) struct Configuration {
     pub(crate) sim_api: SimApi,
     /// How much a workspace and a user may have.
     pub(crate) limits: parlant_conversations::Limits,
+    /// Where the engine is that answers, if there is one.
+    pub(crate) engine: Option<parlant_engine::Config>,
+    /// How long it may take.
+    pub(crate) delivery: parlant_conversations::DeliveryConfig,
     /// What is logged.
     pub(crate) telemetry: parlant_telemetry::Config,
     /// Where backups are.
@@ -64,6 +69,8 @@ impl Configuration {
             database,
             health,
             limits: parlant_conversations::Limits::from_settings(settings),
+            engine: parlant_engine::Config::from_settings(settings),
+            delivery: parlant_conversations::DeliveryConfig::from_settings(settings),
             backup_dir: settings.value(&BACKUP_DIR),
             telemetry: parlant_telemetry::Config::from_settings(settings).with_file(settings),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parlant_auth_bridge::AuthBridge;
 use parlant_db_pool::{self as db_pool, Pool};
-use parlant_health::{AuthCache, Check, Database, DiskSpace, Memory, Migrations, Monitor, SimApi};
+use parlant_health::{AuthCache, Check, Database, DiskSpace, Engine, Memory, Migrations, Monitor, SimApi};
 use parlant_metrics::Exporter;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -22,16 +22,19 @@ pub(crate) fn checks(
     auth: &AuthBridge,
     exporter: &Exporter,
     sim_api: SimApi,
+    engine: Option<parlant_engine::Engine>,
     written: impl IntoIterator<Item = PathBuf>,
 ) -> Vec<Arc<dyn Check>> {
-    vec![
+    let engine = engine.map(|client| Arc::new(Engine::new(client)) as Arc<dyn Check>);
+    let always: [Arc<dyn Check>; 6] = [
         Arc::new(Database::new(database.clone(), pool.clone(), exporter.clone())),
         Arc::new(sim_api),
         Arc::new(Memory::new()),
         Arc::new(DiskSpace::new(written)),
         Arc::new(AuthCache::new(auth.clone())),
         Arc::new(Migrations::new(database.clone())),
-    ]
+    ];
+    always.into_iter().chain(engine).collect()
 }
 
 /// Begins to watch. When it returns, the first looks have been taken: a server that is well is so from its first

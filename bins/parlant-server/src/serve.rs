@@ -4,28 +4,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use parlant_api::{Readiness, Scrape, State};
+use parlant_api::{Chat, RateLimits, Readiness, Scrape, State};
 use parlant_auth_bridge::{DatabaseSource, Source};
-use parlant_conversations::{Conversations, Reaper, UsageSampler};
+use parlant_conversations::{Conversations, Delivery, Reaper, UsageSampler};
 use parlant_db_pool::{self as db_pool, Pool};
+use parlant_engine::Engine;
 use parlant_health::Monitor;
 use parlant_metrics::Exporter;
 use parlant_settings::Settings;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::configuration::Configuration;
 use crate::configuration::auth::Sessions;
 use crate::directory::SimDirectory;
 use crate::health;
 use crate::reload::Hangups;
+use crate::sim_tables::SimTables;
 
 /// How long a start waits for a database that cannot be reached, before it leaves the waiting to its supervisor.
-use crate::sim_tables::SimTables;
 const DATABASE_WAIT: Duration = Duration::from_secs(30);
 const DATABASE_RETRY: Duration = Duration::from_millis(500);
+/// How long a stop waits for the lines of requests that the end of the grace cut off: their workers are about to write
+/// them.
+const CUT_OFF_WAIT: Duration = Duration::from_secs(1);
+const CUT_OFF_POLL: Duration = Duration::from_millis(5);
 /// How often Sim is asked which workspaces are gone. Nobody can reach their agents meanwhile.
 const REAPER_INTERVAL: Duration = Duration::from_hours(1);
 /// How often sessions and agents are counted: about as often as anybody scrapes.
@@ -33,7 +39,7 @@ const USAGE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Serves until a signal.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
-    runtime()?.block_on(async { start(settings).await?.run().await })
+    runtime()?.block_on(async { start(settings, None).await?.run().await })
 }
 
 /// Runs what is not a request: requests run on actix' own threads.
@@ -47,18 +53,28 @@ pub(crate) struct Running {
     server: parlant_api::Server,
     readiness: Readiness,
     pool: Pool,
+    conversations: Conversations,
+    answers: Option<Answers>,
+    grace: Duration,
     /// What runs beside the requests; aborted when dropped.
     background: JoinSet<()>,
     signals: Signals,
     _log: parlant_telemetry::Guard,
 }
 
-/// Builds everything that the settings describe and begins to serve.
-pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
+/// The way to and from the engine, which runs until it is told to stop.
+struct Answers {
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+/// Builds everything that the settings describe and begins to serve, with a page to chat on for a development server.
+pub(crate) async fn start(mut settings: Settings, chat: Option<Chat>) -> anyhow::Result<Running> {
     let hangups = Hangups::listen()?;
     let configuration = Configuration::from_settings(&mut settings);
     settings.finish()?;
-    let Configuration { api, database, auth, health, sim_api, limits, telemetry, backup_dir } = configuration;
+    let Configuration { api, database, auth, health, sim_api, limits, engine, delivery, telemetry, backup_dir } =
+        configuration;
     // Everything that follows counts.
     let exporter = parlant_metrics::install()?;
     parlant_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("PARLANT_REVISION"));
@@ -91,21 +107,36 @@ pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Running> {
     };
     let auth = auth.bridge(source)?;
     let written = telemetry.file.into_iter().chain([backup_dir]);
-    let checks = health::checks(&database, &pool, &auth, &exporter, sim_api, written);
+    let checked = engine.as_ref().map(Engine::new).transpose()?;
+    let checks = health::checks(&database, &pool, &auth, &exporter, sim_api, checked, written);
     let health = Monitor::new(health, env!("CARGO_PKG_VERSION"), exporter, checks);
     health::watch(&health, &mut background).await;
+    let mut conversations = Conversations::new(pool.clone(), limits);
+    background.spawn(conversations.live().clone().run(database));
+    let mut answers = None;
+    if let Some(engine) = &engine {
+        let (answered, delivery) = conversations.with_engine(Engine::new(engine)?, delivery);
+        conversations = answered;
+        answers = Some(Answers::begin(delivery));
+    } else {
+        tracing::warn!("No engine is configured (PARLANT_BASE_URL): messages are stored and not answered");
+    }
     let state = State {
         auth,
-        conversations: Conversations::new(pool.clone(), limits),
+        conversations: conversations.clone(),
         health,
         readiness: readiness.clone(),
         metrics,
+        trusted_proxies: api.trusted_proxies.clone(),
+        rate_limits: api.rate_limit.map(RateLimits::new),
+        chat,
     };
     let server = parlant_api::serve(listener, &api, state, |_| {})?;
     // Whoever reads that it serves may stop it, and it is to stop in order from then on.
     let signals = Signals::new()?;
     tracing::info!(version = env!("PARLANT_VERSION"), %address, "Serving");
-    Ok(Running { address, server, readiness, pool, background, signals, _log: log })
+    let grace = api.shutdown_grace;
+    Ok(Running { address, server, readiness, pool, conversations, answers, grace, background, signals, _log: log })
 }
 
 impl Running {
@@ -114,11 +145,32 @@ impl Running {
         self.address
     }
 
+    /// What it serves.
+    pub(crate) fn conversations(&self) -> &Conversations {
+        &self.conversations
+    }
+
     /// Serves until SIGTERM or SIGINT, then lets requests under way end, for as long as `SHUTDOWN_GRACE`. A second
     /// signal ends them at once.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let Self { mut server, readiness, pool, background, mut signals, _log, .. } = self;
-        serve_until_signalled(&mut server, &mut signals, &readiness).await?;
+        let Self { mut server, readiness, pool, answers, grace, background, mut signals, _log, .. } = self;
+        serve_until_signalled(&mut server, &mut signals).await?;
+        readiness.drain();
+        // Other servers go on with what is not answered yet, while requests end here.
+        let answers_end = async {
+            if let Some(answers) = answers {
+                answers.end(grace).await;
+            }
+        };
+        let (ended, ()) = tokio::join!(drain(&mut server, &mut signals), answers_end);
+        ended?;
+        let cut_off = async {
+            while readiness.under_way() > 0 {
+                sleep(CUT_OFF_POLL).await;
+            }
+        };
+        // Unless a worker is stuck.
+        let _ = timeout(CUT_OFF_WAIT, cut_off).await;
         drop(background);
         pool.close().await;
         tracing::info!("Stopped");
@@ -126,20 +178,36 @@ impl Running {
     }
 }
 
-async fn serve_until_signalled(
-    server: &mut parlant_api::Server,
-    signals: &mut Signals,
-    readiness: &Readiness,
-) -> anyhow::Result<()> {
-    let handle = server.handle();
+impl Answers {
+    fn begin(delivery: Delivery) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(delivery.run(async {
+            let _ = stopped.await;
+        }));
+        Self { stop, running }
+    }
+
+    /// Gives back what is under way.
+    async fn end(self, grace: Duration) {
+        drop(self.stop);
+        let _ = timeout(grace, self.running).await;
+    }
+}
+
+async fn serve_until_signalled(server: &mut parlant_api::Server, signals: &mut Signals) -> anyhow::Result<()> {
     tokio::select! {
-        ended = &mut *server => {
+        ended = server => {
             ended.context("the server ended")?;
             anyhow::bail!("the server ended without being asked to");
         }
         name = signals.next() => tracing::info!(signal = name, "Stopping"),
     }
-    readiness.drain();
+    Ok(())
+}
+
+/// Lets requests under way end.
+async fn drain(server: &mut parlant_api::Server, signals: &mut Signals) -> anyhow::Result<()> {
+    let handle = server.handle();
     let stopped = handle.stop(true);
     tokio::select! {
         ended = &mut *server => ended.context("the server ended")?,

@@ -1,5 +1,5 @@
 // Everything that a deployment has, on loopback: the server with its database, node-exporter, Prometheus, Alertmanager,
-// and a receiver in the place of Slack.
+// an echo in the place of Parlant, and a receiver in the place of Slack.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -49,6 +49,7 @@ export class Stack {
     await chmod(this.directory, 0o755);
     this.receiver = await Receiver.start();
     await this.startSim();
+    await this.#startEngine();
     await this.#startDatabase();
     await this.startServer();
     await this.#startNodeExporter();
@@ -68,8 +69,23 @@ export class Stack {
     await new Promise((resolve) => this.sim.close(resolve));
   }
 
+  /** The echo of a `dev` that is there for nothing else, behind a network that fails. */
+  async #startEngine() {
+    const directory = path.join(this.directory, 'echo');
+    await mkdir(directory, { mode: 0o755 });
+    this.echo = await dev(directory, {});
+    const { hostname, port } = new URL(this.echo.facts.engine_url);
+    this.engine = await ChaosProxy.start({ host: hostname, port: Number(port) });
+  }
+
+  /** The same for every server: each answers what any of them has taken. */
+  get #engineSettings() {
+    return { PARLANT_BASE_URL: `http://127.0.0.1:${this.engine.port}`, PARLANT_TURN_TIMEOUT: '2' };
+  }
+
   async #startDatabase() {
-    this.dev = await dev(this.directory, { BETTER_AUTH_SECRET: this.secret, RATE_LIMIT_PER_MINUTE: '0' });
+    const env = { BETTER_AUTH_SECRET: this.secret, RATE_LIMIT_PER_MINUTE: '0', ...this.#engineSettings };
+    this.dev = await dev(this.directory, env);
     const { database_url: admin, token, workspaces } = this.dev.facts;
     this.credential = { Authorization: `Bearer ${token}` };
     this.workspace = workspaces[0].id;
@@ -107,6 +123,7 @@ export class Stack {
       DATABASE_URL: this.database.url,
       SIM_DATABASE_URL: this.simDatabase.url,
       SIM_BASE_URL: `http://127.0.0.1:${this.simPort}`,
+      ...this.#engineSettings,
       DATABASE_POOL_SIZE: '2',
       DATABASE_POOL_MAX_OVERFLOW: '2',
       DATABASE_POOL_TIMEOUT: '5',
@@ -287,8 +304,9 @@ export class Stack {
     const servers = [this.prometheus, this.alertmanager, this.nodeExporter, this.server].filter(Boolean);
     const crashed = servers.filter(({ child }) => !child.running);
     await Promise.all(servers.map(({ child }) => child.stop()));
-    await this.dev?.child.stop();
+    await Promise.all([this.dev, this.echo].filter(Boolean).map(({ child }) => child.stop()));
     await Promise.all([this.database, this.simDatabase].filter(Boolean).map(({ proxy }) => proxy.stop()));
+    await this.engine?.stop();
     await this.stopSim();
     await this.receiver?.stop();
     await stopAll();

@@ -139,7 +139,7 @@ const unknown = {
       stack.simDatabase.proxy.restore();
     };
   },
-  meanwhile: (since) => assertInhibited(['ParlantHighErrorRate', 'ParlantAuthFailureRate'], since),
+  meanwhile: (since) => assertInhibited(['ParlantHighErrorRate'], since),
 };
 const outage = {
   alert: 'ParlantDatabaseDown',
@@ -172,6 +172,31 @@ const noSim = {
   breakage: async () => {
     await stack.stopSim();
     return () => stack.startSim();
+  },
+};
+const noEngine = {
+  alert: 'ParlantEngineBacklog',
+  severity: 'warning',
+  breakage: async () => {
+    stack.engine.refuse();
+    await say(await newSession(await newAgent()), 'Is anybody there?');
+    await stack.sql("update parlant_outbox set created_at = created_at - interval '130 s' where state = 'open'");
+    return async () => stack.engine.restore();
+  },
+};
+/** Each answer comes later than a turn may take. */
+const slowEngine = {
+  alert: 'ParlantEngineTurnsFailing',
+  severity: 'warning',
+  breakage: async () => {
+    const agent = await newAgent();
+    const sessions = await Promise.all(Array.from({ length: 4 }, () => newSession(agent)));
+    stack.engine.delay(3_000);
+    await Promise.all(sessions.flatMap((session) => [say(session, 'Hello?'), say(session, 'Hello!')]));
+    return async () => {
+      stack.engine.restore();
+      await inTurn(20, async () => say(await newSession(agent), 'Hello again'));
+    };
   },
 };
 const behind = {
@@ -211,11 +236,12 @@ describe('an alert is delivered, and its end:', () => {
   stories('strangers try tokens, which no cache can know', [strangers], { consequences: ['ParlantAuthCacheMissRate'] });
   stories("Sim's database is gone", [unknown], { consequences: AFTERMATH });
   stories(
-    'Sim is gone, a migration is missing, sessions are many, no backup was made, memory is short',
-    [noSim, behind, crowded, old, large],
+    'Sim and Parlant are gone, a migration is missing, sessions are many, no backup was made, memory is short',
+    [noSim, noEngine, behind, crowded, old, large],
     // The large pages take their time.
     { consequences: ['ParlantHighLatency'] },
   );
+  stories('a slow Parlant', [slowEngine]);
   stories('the server is gone, and backups are not verified', [down, unverified]);
   test('the errors of all this burn their budget', () =>
     stack.receiver.message('ParlantErrorBudgetBurn', 'firing', { deadline: DEADLINE }));
@@ -243,6 +269,7 @@ describe('of what an outage makes superfluous nobody hears:', () => {
         critical('ParlantAuthUnavailable', { source: 'database' }),
         warning('ParlantAuthFailureRate'),
         warning('ParlantDatabaseConnectionsHigh', b),
+        warning('ParlantEngineBacklog'),
         warning('ParlantHighErrorRate'),
         warning('ParlantHighLatency'),
         critical('ParlantErrorBudgetBurn'),
@@ -301,6 +328,12 @@ async function newSession(agent) {
   return answer.json.session_id;
 }
 
+async function say(session, content) {
+  const path = `/api/v1/agents/sessions/${session}/messages`;
+  const answer = await stack.server.post(path, stack.credential, { content });
+  assert.equal(answer.status, 201, answer.text);
+}
+
 /** Does this so many times, a few at once. */
 async function inTurn(times, act) {
   let left = times;
@@ -313,13 +346,13 @@ async function inTurn(times, act) {
   await Promise.all(Array.from({ length: 4 }, worker));
 }
 
-/** A page of the longest messages is 13 MB; the server keeps each until its client has taken it. */
+/** Nobody answers these. A page of the longest messages is 13 MB; the server keeps each until its client has taken it. */
 async function holdMemory() {
   const session = await newSession(await newAgent());
   const messages = `/api/v1/agents/sessions/${session}/messages`;
   const content = '🦜'.repeat(32_000);
   await inTurn(100, async () => {
-    const answer = await stack.server.post(messages, stack.credential, { content });
+    const answer = await stack.server.post(messages, stack.credential, { content, message_type: 'system' });
     assert.equal(answer.status, 201, answer.text);
   });
   const { hostname, port } = new URL(stack.server.url);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parlant_engine::echo::Echo;
 use parlant_settings::Settings;
 use parlant_test_support::{ChaosProxy, SimTables, TestDatabase, database, signed, signed_cookie};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
@@ -17,11 +18,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::program::{output, text};
-use crate::serve::{client, serve};
+use crate::serve::{client, converse, serve, user};
 
 const EVERYTHING: &str = "debug,parlant=trace";
 const AUTH_SECRET: &str = "canary-secret-of-better-auth-0123456789";
 const JWT_SECRET: &str = "canary-secret-of-jwts-0123456789-0123456789";
+const ENGINE_TOKEN: &str = "canary-token-of-the-engine";
 const METRICS_TOKEN: &str = "canary-token-of-scrapers";
 const MESSAGE: &str = "canary-message";
 const GARBAGE: &str = "canary-garbage";
@@ -76,6 +78,10 @@ async fn routes(address: &str) -> BTreeSet<(String, String)> {
     };
     let routes = series.map(|series| (label(series, "method"), label(series, "endpoint")));
     routes.filter(|(method, endpoint)| method != "OTHER" && endpoint != "unmatched").collect()
+}
+
+fn begins_well(status: StatusCode) -> bool {
+    status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 struct House {
@@ -145,10 +151,10 @@ impl House {
             .unwrap();
         let status = answer.status();
         let head = format!("{:?}", answer.headers());
-        let body = answer.text().await.unwrap_or_default();
-        if !status.is_success() {
+        // A stream that begins well has no end.
+        if !begins_well(status) {
             self.canaries.absent("an answer's head", &head);
-            self.canaries.absent("an error's body", &body);
+            self.canaries.absent("an error's body", &answer.text().await.unwrap_or_default());
         }
         status
     }
@@ -157,7 +163,14 @@ impl House {
     async fn ask(&self, method: &str, endpoint: &str) -> Vec<StatusCode> {
         let parsed: Method = method.parse().unwrap();
         let url = format!("{}{}", self.address, self.path(endpoint));
-        let request = |url: &str| self.client.request(parsed.clone(), url);
+        let request = |url: &str| {
+            let request = self.client.request(parsed.clone(), url);
+            if !endpoint.ends_with("/ws") {
+                return request;
+            }
+            let upgrade = request.header("connection", "upgrade").header("upgrade", "websocket");
+            upgrade.header("sec-websocket-version", "13").header("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==")
+        };
         let bearer = |token: &str| format!("Bearer {token}");
         let cookie = |name: &str| format!("{name}={}", signed_cookie(&self.token, AUTH_SECRET));
         let bad_jwt = jwt("canary-user", "another-secret-another-secret-another");
@@ -235,14 +248,19 @@ async fn nothing_secret_is_in_logs_metrics_or_errors_whatever_happens() {
     let proxy = ChaosProxy::start(database.address()).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log");
+    let echo = Echo::start().unwrap();
+    let engine = echo.config().base_url;
     let environment = [
         ("BETTER_AUTH_SECRET", AUTH_SECRET),
         ("JWT_SECRET_KEY", JWT_SECRET),
         ("METRICS_TOKEN", METRICS_TOKEN),
+        ("PARLANT_BASE_URL", &engine),
+        ("PARLANT_API_TOKEN", ENGINE_TOKEN),
         ("LOG_LEVEL", EVERYTHING),
         ("LOG_FILE", file.to_str().unwrap()),
         ("DATABASE_POOL_TIMEOUT", "500ms"),
         ("CORS_ORIGINS", "https://example.org"),
+        ("RATE_LIMIT_PER_MINUTE", "0"),
     ];
     let (mut server, _directory) = serve(&database.url_through(proxy.address()), &environment);
     let address = server.address().await;
@@ -261,8 +279,9 @@ async fn nothing_secret_is_in_logs_metrics_or_errors_whatever_happens() {
     assert!(routes.len() > 20, "{routes:?}");
 
     for (route, statuses) in house.ask_all(&routes).await {
-        assert!(statuses.iter().any(StatusCode::is_success), "{route}: {statuses:?}");
+        assert!(statuses.iter().copied().any(begins_well), "{route}: {statuses:?}");
     }
+    assert!(!echo.posted().is_empty(), "messages reach the engine");
     let house = house.furnish().await;
     proxy.refuse().await;
     proxy.cut();
@@ -289,8 +308,8 @@ async fn nothing_secret_is_in_logs_metrics_or_errors_whatever_happens() {
     }
 }
 
-/// A Sim that is out of its mind, and tells everything it is told.
-async fn sim() -> (String, Arc<AtomicUsize>) {
+/// A Sim, or a Parlant, that is out of its mind, and tells everything it is told.
+async fn madhouse() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::<AtomicUsize>::default();
@@ -322,7 +341,7 @@ async fn nothing_secret_of_what_is_asked_of_sim_or_answered_is_in_the_log() {
     let database = database().await;
     let people = database.sim().await;
     let token = people.session(&people.user("canary-name").await).await;
-    let (sim, asked) = sim().await;
+    let (sim, asked) = madhouse().await;
     let environment = [
         ("AUTH_SOURCE", "http"),
         ("SIM_BASE_URL", sim.as_str()),
@@ -346,6 +365,29 @@ async fn nothing_secret_of_what_is_asked_of_sim_or_answered_is_in_the_log() {
         server.log().contains(r#""logger":"hyper_util"#) || server.log().contains(r#""logger":"reqwest"#),
         "libraries are heard"
     );
+    canaries.absent("the log", &server.log());
+}
+
+#[tokio::test]
+async fn nothing_secret_of_what_the_engine_is_told_or_answers_is_seen() {
+    let database = database().await;
+    let (token, workspace) = user(&database).await;
+    let (engine, asked) = madhouse().await;
+    let environment =
+        [("PARLANT_BASE_URL", engine.as_str()), ("PARLANT_API_TOKEN", ENGINE_TOKEN), ("LOG_LEVEL", EVERYTHING)];
+    let (mut server, _directory) = serve(&database.url(), &environment);
+    let address = server.address().await;
+    let canaries = Canaries::new(&database, &token);
+    let messages = converse(&address, &token, &workspace).await;
+    let message = json!({ "content": MESSAGE });
+    client().post(&messages).bearer_auth(&token).json(&message).send().await.unwrap().error_for_status().unwrap();
+    server.wait_for(|_| (asked.load(Ordering::Relaxed) > 12).then_some(())).await;
+    for path in ["/metrics", "/api/v1/health/detailed"] {
+        let answer = client().get(format!("{address}{path}")).send().await.unwrap();
+        canaries.absent(path, &answer.text().await.unwrap());
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await, Some(0));
     canaries.absent("the log", &server.log());
 }
 
@@ -380,6 +422,8 @@ async fn debug_shows_nothing_secret() {
         ("METRICS_TOKEN", METRICS_TOKEN),
         ("BETTER_AUTH_SECRET", AUTH_SECRET),
         ("JWT_SECRET_KEY", JWT_SECRET),
+        ("PARLANT_BASE_URL", "http://parlant"),
+        ("PARLANT_API_TOKEN", ENGINE_TOKEN),
     ];
     let mut settings = Settings::from_pairs(pairs);
     let pool_config = parlant_db_pool::Config::from_settings(&mut settings);
@@ -408,8 +452,10 @@ async fn debug_shows_nothing_secret() {
         metadata: Some(json!({ MESSAGE: MESSAGE })),
         idempotency_key: None,
     };
+    let engine = parlant_engine::Config::from_settings(&mut settings).unwrap();
     let shown = [
         format!("{settings:?}"),
+        format!("{engine:?} {:?}", parlant_engine::Engine::new(&engine).unwrap()),
         format!("{:?}", parlant_api::Config::from_settings(&mut settings)),
         format!("{:?}", parlant_telemetry::Config::from_settings(&mut settings)),
         format!("{:?}", parlant_conversations::Limits::from_settings(&mut settings)),

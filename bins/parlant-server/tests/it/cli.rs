@@ -27,6 +27,8 @@ fn every_problem_of_the_configuration_is_listed_at_once_with_exit_78() {
         ("LOG_LEVEL", "LOUD=?"),
         ("CORS_ORIGINS", "*"),
         ("DATABASE_POOL_TIMEOUT", "soon"),
+        ("PARLANT_BASE_URL", "http://u:hunter2@parlant"),
+        ("PARLANT_COMPOSITION_MODE", "free"),
     ];
     for command in ["check-config", "serve"] {
         let output = output(&[command], &environment);
@@ -43,12 +45,15 @@ fn every_problem_of_the_configuration_is_listed_at_once_with_exit_78() {
 #[test]
 fn check_config_prints_what_holds_with_secrets_redacted() {
     let secret = ("BETTER_AUTH_SECRET", "hunter2-hunter2-hunter2-hunter2-hunter2");
-    let output = output(&["check-config"], &[URL, secret, ("PORT", "9000")]);
+    let engine = [("PARLANT_BASE_URL", "http://parlant:8800"), ("PARLANT_API_TOKEN", "hunter2")];
+    let output = output(&["check-config"], &[URL, secret, engine[0], engine[1], ("PORT", "9000")]);
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     assert!(line("DATABASE_URL").ends_with("[redacted]"), "{text}");
+    assert!(line("PARLANT_API_TOKEN").ends_with("[redacted]"), "{text}");
+    assert!(line("PARLANT_BASE_URL").ends_with("http://parlant:8800"), "{text}");
     assert!(line("PORT").contains("environment") && line("PORT").ends_with("9000"), "{text}");
     assert!(line("DATABASE_POOL_SIZE").contains("default"), "{text}");
     assert!(line("JWT_ISSUER").contains("unset"), "{text}");

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{PATIENCE, Running, program, text};
+use crate::serve::client;
 
 fn dev(directory: &Path, more: &[&str]) -> Running {
     let arguments = [&["dev", "--port", "0"], more].concat();
@@ -49,8 +50,8 @@ async fn the_printed_commands_make_an_agent_a_session_and_a_message_which_outliv
     let mut server = dev(directory.path(), &[]);
     let first = handout(&mut server, directory.path()).await;
     let answers = paste(&server.log());
-    assert!(answers.contains(r#""content":"Hello!""#), "{answers}");
-    assert_eq!(agents(&first), 1);
+    assert!(answers.contains(r#""content":"(echo) Hello!""#), "{answers}");
+    assert_eq!(agents(&first), 2, "one to begin with, and one of ours");
     let mode = std::fs::metadata(directory.path().join(".parlant/dev.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     server.signal(Signal::KILL);
@@ -59,13 +60,13 @@ async fn the_printed_commands_make_an_agent_a_session_and_a_message_which_outliv
     let mut server = dev(directory.path(), &[]);
     let second = handout(&mut server, directory.path()).await;
     assert_eq!(second["token"], first["token"]);
-    assert_eq!(agents(&second), 1);
+    assert_eq!(agents(&second), 2);
     stop(server).await;
 
     let mut server = dev(directory.path(), &["--fresh"]);
     let third = handout(&mut server, directory.path()).await;
     assert_ne!(third["token"], first["token"]);
-    assert_eq!(agents(&third), 0);
+    assert_eq!(agents(&third), 1);
     stop(server).await;
 }
 
@@ -84,7 +85,7 @@ async fn an_ordinary_user_can_run_it() {
     let mut server = Running::start(command, directory.path());
     handout(&mut server, directory.path()).await;
     let answers = paste(&server.log());
-    assert!(answers.contains(r#""content":"Hello!""#), "{answers}");
+    assert!(answers.contains(r#""content":"(echo) Hello!""#), "{answers}");
     stop(server).await;
 }
 
@@ -105,6 +106,39 @@ fn without_postgresqls_programs_the_message_names_the_package() {
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("PG_BIN_DIR"), "{text}");
+}
+
+#[test]
+fn without_parlant_the_message_says_how_to_get_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let nowhere = [("PARLANT_PYTHON", "/nowhere/python")];
+    let output = program(directory.path(), &["dev", "--port", "0", "--parlant"], &nowhere).output().unwrap();
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("pip install parlant==3.3.2 'fastapi<0.137'"), "{text}");
+    assert!(text.contains("PARLANT_PYTHON"), "{text}");
+}
+
+#[tokio::test]
+async fn the_page_at_the_root_signs_in_whoever_is_on_this_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = dev(directory.path(), &[]);
+    let handout = handout(&mut server, directory.path()).await;
+    let url = handout["base_url"].as_str().unwrap();
+    assert!(
+        server.log().contains(&format!("{url}/\n"))
+            || server.log().contains(&format!(
+                "{url}/
+"
+            ))
+    );
+    let page = client().get(url).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    let cookie = page.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let agents = client().get(format!("{url}/api/v1/agents")).header("cookie", cookie).send().await.unwrap();
+    let agents: Vec<Value> = agents.json().await.unwrap();
+    assert_eq!(agents.len(), 1, "{agents:?}");
+    stop(server).await;
 }
 
 #[tokio::test]

@@ -5,12 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use parlant_metrics::Snapshot;
 use parlant_test_support::{ChaosProxy, database};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::metrics::scrape_until;
 use crate::program::{PATIENCE, Running, output, text};
 use crate::serve::{client, healthy, serve};
 
@@ -139,7 +141,9 @@ async fn a_request_that_the_end_of_the_grace_cuts_off_leaves_its_line() {
     let half = "POST /api/v1/auth/validate HTTP/1.1\r\nhost: x\r\nx-request-id: stuck\r\n\
         content-type: application/json\r\ncontent-length: 9\r\n\r\n{";
     stream.write_all(half.as_bytes()).await.unwrap();
-    healthy(&address).await;
+    // Itself and the one that is stuck.
+    let under_way = |numbers: &Snapshot| numbers.sum("parlant_http_requests_in_flight", &[]) >= Some(2.0);
+    scrape_until(&address, "the request has begun", under_way).await;
     server.signal(Signal::TERM);
     assert_eq!(server.ended().await, Some(0));
     let lines = lines(&server.log());

@@ -5,6 +5,7 @@
 mod canary;
 mod cli;
 mod dev;
+mod engine;
 mod health;
 mod house;
 mod log;

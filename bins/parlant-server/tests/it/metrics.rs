@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use parlant_engine::echo::Echo;
 use parlant_metrics::Snapshot;
 use parlant_test_support::{ChaosProxy, database};
 use reqwest::{Client, StatusCode};
@@ -23,7 +24,7 @@ async fn scrape(client: &Client, address: &str) -> String {
 }
 
 /// A scrape of which something holds.
-async fn scrape_until(address: &str, what: &str, holds: impl Fn(&Snapshot) -> bool) -> String {
+pub(crate) async fn scrape_until(address: &str, what: &str, holds: impl Fn(&Snapshot) -> bool) -> String {
     let client = client();
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -68,9 +69,13 @@ async fn the_page_lists_what_a_scrape_shows() {
     let page = include_str!("../../../../docs/reference/metrics.md");
     let ours = page.split(OTHERS).next().unwrap();
     let database = database().await;
-    let (mut server, _directory) = serve(&database.url(), &[]);
+    let echo = Echo::start().unwrap();
+    let (mut server, _directory) = serve(&database.url(), &[("PARLANT_BASE_URL", &echo.config().base_url)]);
     let address = server.address().await;
-    let counted = |page: &Snapshot| page.sum("parlant_agents", &[]).is_some();
+    let counted = |page: &Snapshot| {
+        let sampled = ["parlant_agents", "parlant_engine_outbox_pending"];
+        sampled.iter().all(|name| page.sum(name, &[]).is_some())
+    };
     let text = scrape_until(&address, "sessions and agents are counted", counted).await;
     let (shown, told) = (exported(&text), families(ours));
     let missing: Vec<_> = shown.iter().filter(|(name, family)| told.get(*name) != Some(*family)).collect();

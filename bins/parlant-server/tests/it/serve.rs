@@ -36,8 +36,8 @@ async fn post(address: &str, token: &str, path: &str, body: Value) -> (StatusCod
     (answer.status(), answer.json().await.unwrap())
 }
 
-/// An agent, a session and a message.
-async fn converse(address: &str, token: &str, workspace: &str) {
+/// An agent, a session and a message. Gives the address of the session's messages.
+pub(crate) async fn converse(address: &str, token: &str, workspace: &str) -> String {
     let (status, agent) =
         post(address, token, "/api/v1/agents", json!({ "name": "Helper", "workspace_id": workspace })).await;
     assert_eq!(status, StatusCode::CREATED, "{agent}");
@@ -47,6 +47,7 @@ async fn converse(address: &str, token: &str, workspace: &str) {
     let path = format!("/api/v1/agents/sessions/{}/messages", session["session_id"].as_str().unwrap());
     let (status, message) = post(address, token, &path, json!({ "content": "Hello" })).await;
     assert_eq!(status, StatusCode::CREATED, "{message}");
+    format!("{address}{path}")
 }
 
 pub(crate) async fn user(database: &TestDatabase) -> (String, String) {
