@@ -8,6 +8,8 @@ use crate::{Engine, Error};
 
 /// Parlant's own limit, in characters.
 const LONGEST_NAME: usize = 100;
+/// No description: a change to an empty one, or to null, is passed over there.
+const NOTHING: &str = " ";
 
 /// What an agent is to be.
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +37,10 @@ impl Engine {
     }
 
     async fn synchronise_agent(&self, id: &str, agent: &AgentSpec<'_>) -> Result<(), Error> {
+        let description = agent.description.filter(|text| !text.trim().is_empty());
         let mut wanted = Map::from_iter([
             ("name".to_owned(), json!(shortened(agent.name))),
-            ("description".to_owned(), json!(agent.description.unwrap_or_default())),
+            ("description".to_owned(), json!(description.unwrap_or(NOTHING))),
             ("composition_mode".to_owned(), json!(self.composition_mode())),
         ]);
         let found = match self.get(&["agents", id], &[]).await {
@@ -48,8 +51,7 @@ impl Engine {
             }
             found => found?,
         };
-        // No description is null there, which a change cannot say.
-        wanted.retain(|field, value| found[&**field].as_str().unwrap_or_default() != *value);
+        wanted.retain(|field, value| found[&**field].as_str().unwrap_or(NOTHING) != *value);
         if !wanted.is_empty() {
             self.patch(&["agents", id], &wanted.into()).await?;
         }

@@ -146,13 +146,16 @@ impl Engine {
         }
     }
 
-    /// Creates what has an id of ours, or gives what has it already: Parlant answers that with 500.
+    /// Creates what has an id of ours, or gives what has it already. Parlant answers that with 500, or with 422 for
+    /// guidelines.
     pub(crate) async fn create(&self, collection: &str, id: &str, body: &Value) -> Result<Value, Error> {
         match self.post(&[collection], body).await {
-            Err(error) if error.is_internal() => match self.get(&[collection, id], &[]).await {
-                Err(Error::NotFound) => Err(error),
-                found => found,
-            },
+            Err(error @ (Error::Unreachable(Cause::Status(500)) | Error::Rejected { status: 422 })) => {
+                match self.get(&[collection, id], &[]).await {
+                    Err(Error::NotFound) => Err(error),
+                    found => found,
+                }
+            }
             created => created,
         }
     }

@@ -226,7 +226,7 @@ async fn respond(request: &HttpRequest, body: &[u8], shared: &Arc<Shared>) -> An
             shared.world().close_all(&query);
             Ok((StatusCode::NO_CONTENT, Value::Null))
         }
-        ("PATCH", ["sessions", id]) => shared.world().set_mode(id, &body),
+        ("PATCH", ["sessions", id]) => shared.world().change(id, &body),
         ("DELETE", ["sessions", id]) => shared.world().close(id),
         ("GET", ["sessions", id, "events"]) => poll(shared, id, &query).await,
         ("POST", ["sessions", id, "events"]) => turn::post(shared, id, &body),

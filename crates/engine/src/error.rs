@@ -74,9 +74,4 @@ impl Error {
     pub(crate) const fn garbage() -> Self {
         Self::Unreachable(Cause::Garbage)
     }
-
-    /// The status of what the server did not foresee: a duplicate id, among others.
-    pub(crate) const fn is_internal(&self) -> bool {
-        matches!(self, Self::Unreachable(Cause::Status(500)))
-    }
 }

@@ -7,6 +7,8 @@ use crate::{Engine, Error, Event, hashed};
 
 /// Every customer's name in Parlant: the model is told it, and need not know who asks.
 const CUSTOMER: &str = "Customer";
+/// An agent that does not exist.
+const NOBODY: &str = "nobody";
 /// Marks what a twin was told of earlier times.
 pub(crate) const RECALLED: &str = "recalled";
 /// Where an event keeps our id of the message.
@@ -81,29 +83,39 @@ impl Engine {
         });
         let session = self.post(&["sessions"], &body).await?;
         let twin = session["id"].as_str().ok_or(Error::garbage())?;
-        if let Err(error) = self.recall(twin, history).await {
+        if let Err(error) = self.recall(twin, *agent_id, history).await {
             let _ = self.close(twin).await;
             return Err(error);
         }
         Ok(twin.to_owned())
     }
 
-    async fn recall(&self, twin: &str, history: &[Said]) -> Result<(), Error> {
+    async fn recall(&self, twin: &str, agent_id: Uuid, history: &[Said]) -> Result<(), Error> {
         if history.is_empty() {
             return Ok(());
         }
-        // As long as a human has taken over, nothing is answered.
-        self.patch(&["sessions", twin], &json!({ "mode": "manual" })).await?;
-        for said in history {
+        // As long as a human has taken over, nothing is answered. Parlant looks at that some time after it took a
+        // message, when nobody may have taken over any more, unless the next message is there by then. So the last one
+        // goes to an agent that does not exist: to which one it goes is settled when it is taken.
+        let last = history.iter().rposition(|said| matches!(said, Said::Customer(_)));
+        let path = ["sessions", twin];
+        self.patch(&path, &json!({ "mode": "manual" })).await?;
+        for (place, said) in history.iter().enumerate() {
             let (source, text) = match said {
                 Said::Customer(text) => ("customer", text),
                 Said::Agent(text) => ("human_agent_on_behalf_of_ai_agent", text),
             };
             let metadata = json!({ RECALLED: true });
             let event = json!({ "kind": "message", "source": source, "message": text, "metadata": metadata });
+            if last == Some(place) {
+                self.patch(&path, &json!({ "agent_id": NOBODY })).await?;
+            }
             self.post(&["sessions", twin, "events"], &event).await?;
+            if last == Some(place) {
+                self.patch(&path, &json!({ "agent_id": agent_id })).await?;
+            }
         }
-        self.patch(&["sessions", twin], &json!({ "mode": "auto" })).await?;
+        self.patch(&path, &json!({ "mode": "auto" })).await?;
         Ok(())
     }
 

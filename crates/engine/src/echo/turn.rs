@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::rt;
@@ -6,8 +7,12 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::world::{Session, Turn};
 use super::{ANSWER_LOST, Answer, PREFIX, Shared};
 use crate::sessions::MESSAGE_ID;
+
+/// How long after it took a message Parlant may look whether anybody wants an answer.
+const LATE: Duration = Duration::from_millis(5);
 
 /// Takes a message, and begins to answer it if a customer sent it.
 pub(super) fn post(shared: &Arc<Shared>, id: &str, body: &Value) -> Answer {
@@ -17,16 +22,20 @@ pub(super) fn post(shared: &Arc<Shared>, id: &str, body: &Value) -> Answer {
         return Err(StatusCode::UNPROCESSABLE_ENTITY);
     }
     let mut world = shared.world();
+    let agent = world.session(id)?.agent_id.clone();
+    if source != "customer" {
+        // It speaks in the place of the agent, who must exist.
+        world.known("agents", &agent)?;
+    }
     let trace = Uuid::now_v7().simple().to_string();
     let session = world.session(id)?;
     let data = json!({ "message": message, "participant": { "display_name": source } });
     let event = session.emit(&trace, source, "message", &data, &body["metadata"]);
-    shared.changes.send_replace(());
-    let session = &world.sessions[id];
-    if source == "customer" && world.answers(session) {
-        begin(shared, world.session(id)?, id, trace, message.to_owned());
+    if source == "customer" {
+        begin(shared, session, id, agent, trace, message.to_owned());
     }
     drop(world);
+    shared.changes.send_replace(());
     let message_id = body["metadata"][MESSAGE_ID].as_str().and_then(|id| id.parse().ok());
     if let Some(message_id) = message_id {
         shared.posted().push(message_id);
@@ -38,25 +47,34 @@ pub(super) fn post(shared: &Arc<Shared>, id: &str, body: &Value) -> Answer {
 }
 
 /// Another message ends the turn under way.
-fn begin(shared: &Arc<Shared>, session: &mut super::world::Session, id: &str, trace: String, message: String) {
-    if let Some((trace, task)) = session.turn.take().filter(|(_, task)| !task.is_finished()) {
+fn begin(shared: &Arc<Shared>, session: &mut Session, id: &str, agent: String, trace: String, message: String) {
+    if let Some(Turn { trace, task, begun }) = session.turn.take().filter(|turn| !turn.task.is_finished()) {
         task.abort();
-        session.emit(&trace, "ai_agent", "status", &json!({ "status": "cancelled", "data": {} }), &json!({}));
-        let ready = json!({ "status": "ready", "data": { "stage": "completed" } });
-        session.emit(&trace, "ai_agent", "status", &ready, &json!({}));
+        if begun {
+            let ready = json!({ "status": "ready", "data": { "stage": "completed" } });
+            for data in [json!({ "status": "cancelled", "data": {} }), ready] {
+                session.emit(&trace, "ai_agent", "status", &data, &json!({}));
+            }
+        }
     }
-    let turn = rt::spawn(answer(Arc::clone(shared), id.to_owned(), trace.clone(), message));
-    session.turn = Some((trace, turn.abort_handle()));
+    let turn = rt::spawn(answer(Arc::clone(shared), id.to_owned(), agent, trace.clone(), message));
+    session.turn = Some(Turn { trace, task: turn.abort_handle(), begun: false });
 }
 
 /// A turn, in the order of Parlant's. Ends early when the session is gone.
-async fn answer(shared: Arc<Shared>, id: String, trace: String, message: String) -> Option<()> {
+async fn answer(shared: Arc<Shared>, id: String, agent: String, trace: String, message: String) -> Option<()> {
+    sleep(LATE).await;
+    if !shared.world().answers(&id, &agent) {
+        return None;
+    }
     let failing = shared.take(|switches| &mut switches.failing_turns);
     let pause = shared.switches.borrow().pause;
-    let agent = shared.world().session(&id).ok()?.agent_id.clone();
     let emit = async |kind: &str, data: Value| {
         shared.calm().await;
-        shared.world().session(&id).ok()?.emit(&trace, "ai_agent", kind, &data, &json!({}));
+        let mut world = shared.world();
+        let session = world.session(&id).ok()?;
+        session.emit(&trace, "ai_agent", kind, &data, &json!({}));
+        session.turn.as_mut()?.begun = true;
         shared.changes.send_replace(());
         Some(())
     };

@@ -20,10 +20,17 @@ pub(super) struct Session {
     pub(super) agent_id: String,
     customer_id: String,
     /// A human has taken over.
-    pub(super) manual: bool,
+    manual: bool,
     events: Vec<Value>,
-    /// The answer under way, with its trace.
-    pub(super) turn: Option<(String, AbortHandle)>,
+    pub(super) turn: Option<Turn>,
+}
+
+/// The answer under way.
+pub(super) struct Turn {
+    pub(super) trace: String,
+    pub(super) task: AbortHandle,
+    /// Whether anybody has seen it.
+    pub(super) begun: bool,
 }
 
 impl World {
@@ -51,7 +58,8 @@ impl World {
             self.known("agents", agent)?;
         }
         if self.known(collection, &id).is_ok() {
-            return Err(StatusCode::INTERNAL_SERVER_ERROR);
+            let guideline = collection == "guidelines";
+            return Err(if guideline { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::INTERNAL_SERVER_ERROR });
         }
         let mut entity = match collection {
             "agents" => json!({ "description": null, "composition_mode": "fluid", "tags": [] }),
@@ -89,16 +97,18 @@ impl World {
         self.entities.iter().filter(move |((found, _), _)| found == collection).map(|(_, entity)| entity)
     }
 
-    fn known(&self, collection: &str, id: &str) -> Result<(), StatusCode> {
+    pub(super) fn known(&self, collection: &str, id: &str) -> Result<(), StatusCode> {
         let known = self.entities.contains_key(&(collection.to_owned(), id.to_owned()));
         if known { Ok(()) } else { Err(StatusCode::NOT_FOUND) }
     }
 
-    /// Whether a message there is answered; otherwise it is taken, and that is all.
-    pub(super) fn answers(&self, session: &Session) -> bool {
-        let known =
-            self.known("agents", &session.agent_id).and_then(|()| self.known("customers", &session.customer_id));
-        known.is_ok() && !session.manual
+    /// Whether a message there to the agent is answered; otherwise it is taken, and that is all.
+    pub(super) fn answers(&self, session: &str, agent: &str) -> bool {
+        let answers = |session: &Session| {
+            let known = self.known("agents", agent).and_then(|()| self.known("customers", &session.customer_id));
+            known.is_ok() && !session.manual
+        };
+        self.sessions.get(session).is_some_and(answers)
     }
 
     /// The guidelines that the agent follows, all of them: its own and those that are everybody's.
@@ -120,10 +130,16 @@ impl World {
         Ok((StatusCode::CREATED, answer))
     }
 
-    pub(super) fn set_mode(&mut self, id: &str, body: &Value) -> Answer {
+    /// Parlant does not look whether there is such an agent.
+    pub(super) fn change(&mut self, id: &str, body: &Value) -> Answer {
         let session = self.session(id)?;
-        session.manual = body["mode"] == "manual";
-        Ok((StatusCode::OK, json!({ "id": id, "mode": body["mode"] })))
+        if let Some(mode) = body["mode"].as_str() {
+            session.manual = mode == "manual";
+        }
+        if let Some(agent) = body["agent_id"].as_str() {
+            agent.clone_into(&mut session.agent_id);
+        }
+        Ok((StatusCode::OK, json!({ "id": id, "agent_id": session.agent_id })))
     }
 
     pub(super) fn close(&mut self, id: &str) -> Answer {
@@ -173,11 +189,13 @@ fn has(entity: &Value, tag: &str) -> bool {
     entity["tags"].as_array().is_some_and(|tags| tags.iter().any(|found| found == tag))
 }
 
-/// Null is as good as not sent.
+/// Null is as good as not sent, and so is an empty text. Of tags, those to `remove` are named.
 fn merge(entity: &mut Value, changes: Value) {
     let Value::Object(changes) = changes else { return };
     for (field, value) in changes {
-        if !value.is_null() {
+        if let (Some(removed), Some(tags)) = (value["remove"].as_array(), entity[&field].as_array_mut()) {
+            tags.retain(|tag| !removed.contains(tag));
+        } else if !value.is_null() && value != "" {
             entity[field] = value;
         }
     }

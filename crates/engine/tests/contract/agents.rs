@@ -7,7 +7,7 @@ use parlant_engine::AgentSpec;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Peer, some_guidelines, spec};
+use super::{Peer, matched, some_guidelines, spec};
 
 pub(crate) async fn a_new_agent_has_our_id_and_its_guidelines_are_its_own(peer: &Peer) {
     let id = peer.agent(&some_guidelines()).await;
@@ -40,7 +40,7 @@ pub(crate) async fn every_change_is_followed(peer: &Peer) {
     peer.engine.synchronise(&changed).await.unwrap();
     let agent = peer.read(&format!("agents/{id}")).await;
     assert_eq!(agent["name"], "Shop");
-    assert_eq!(agent["description"].as_str().unwrap_or_default(), "");
+    assert_eq!(agent["description"].as_str().unwrap_or_default().trim(), "");
     let found = peer.guidelines(id).await;
     assert_eq!(found.keys().collect::<Vec<_>>(), ["-", "Be brief", "Be kind"]);
     assert_eq!((&found["Be kind"]["id"], &found["-"]["condition"]), (&kept, &json!("it rains")));
@@ -105,10 +105,14 @@ pub(crate) async fn equal_agents_share_nothing(peer: &Peer) {
     let (one, other) = (peer.agent(&some_guidelines()).await, peer.agent(&some_guidelines()).await);
     let ids = async |agent| -> BTreeSet<String> {
         let guidelines = peer.guidelines(agent).await;
-        guidelines.values().map(|guideline| guideline["id"].to_string()).collect()
+        guidelines.values().map(|guideline| guideline["id"].as_str().unwrap().to_owned()).collect()
     };
     let (ones, others) = (ids(one).await, ids(other).await);
     assert_eq!((ones.len(), others.len(), ones.intersection(&others).count()), (2, 2, 0));
+    let twin = peer.open(other).await;
+    let said = peer.engine.say(&twin, Uuid::now_v7(), "hello").await.unwrap();
+    let matched = matched(&peer.turn(&twin, said.offset).await);
+    assert!(matched.is_superset(&others) && matched.is_disjoint(&ones), "{matched:?}");
     peer.engine.remove_agent(one).await.unwrap();
     assert_eq!(ids(other).await, others);
 }

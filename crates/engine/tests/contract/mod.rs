@@ -4,7 +4,7 @@
 pub(crate) mod agents;
 pub(crate) mod sessions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use parlant_engine::{AgentSpec, Engine, Event, Kind, Open, Status, customer_id};
@@ -129,6 +129,15 @@ pub(crate) fn spec(id: Uuid, guidelines: &[Value]) -> AgentSpec<'_> {
 
 pub(crate) fn some_guidelines() -> Vec<Value> {
     vec![json!("Be kind"), json!({ "condition": "the customer greets", "action": "greet back" })]
+}
+
+/// The guidelines that the agent followed.
+pub(crate) fn matched(events: &[Event]) -> BTreeSet<String> {
+    let matched = events.iter().filter_map(|event| match &event.kind {
+        Kind::Status(Status::Completed { matched_guidelines }) => Some(matched_guidelines),
+        _ => None,
+    });
+    matched.flatten().cloned().collect()
 }
 
 pub(crate) fn answers(events: &[Event]) -> Vec<String> {
