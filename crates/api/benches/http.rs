@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be set up cannot be measured")]
 
 use std::hint::black_box;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::test::{TestRequest, call_and_read_body, init_service};
 use actix_web::{App, HttpResponse, web};
 use criterion::{BatchSize, Criterion};
-use parlant_api::{Readiness, Scrape, State, app};
+use parlant_api::{RateLimit, RateLimits, Readiness, Scrape, State, TrustedProxies, app};
 use parlant_auth_bridge::{AuthBridge, Config, DatabaseSource, Permission};
 use parlant_conversations::{Actor, Conversations, Limits, ListAgents, NewAgent};
 use parlant_db_pool::Pool;
@@ -50,6 +51,11 @@ impl House {
                 health: Monitor::new(parlant_health::Config::default(), "0", exporter.clone(), Vec::new()),
                 readiness: Readiness::new(),
                 metrics: Some(Scrape { exporter, token: None }),
+                trusted_proxies: TrustedProxies::default(),
+                // Counted as everywhere, and never used up.
+                rate_limits: NonZeroU32::new(1_000_000).map(|most| {
+                    RateLimits::new(RateLimit { per_minute: most, burst: most, invalid_tokens: Some(most) })
+                }),
             },
             user,
             workspace,

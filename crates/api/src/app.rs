@@ -1,14 +1,15 @@
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Condition, NormalizePath};
-use actix_web::{App, Error, HttpRequest, web};
+use actix_web::{App, Error, HttpRequest, HttpResponse, web};
 use parlant_auth_bridge::AuthBridge;
 use parlant_conversations::Conversations;
 use parlant_health::Monitor;
 
 use crate::cors::cors;
 use crate::middleware::Requests;
-use crate::{Readiness, Scrape, routes};
+use crate::rate_limit::Admission;
+use crate::{ApiError, RateLimits, Readiness, Scrape, TrustedProxies, routes};
 
 /// What the routes work with. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -23,6 +24,10 @@ pub struct State {
     pub readiness: Readiness,
     /// What `/metrics` answers; without it there is no such path.
     pub metrics: Option<Scrape>,
+    /// Who is believed about whom requests come from.
+    pub trusted_proxies: TrustedProxies,
+    /// How much was asked; without it there is no limit.
+    pub rate_limits: Option<RateLimits>,
 }
 
 impl State {
@@ -54,7 +59,18 @@ pub fn app(
                 routes::mount_metrics(config, scrape);
             }
         })
+        .default_service(web::to(nothing_here))
         .wrap(Condition::new(!cors_origins.is_empty(), cors(cors_origins)))
-        .wrap(Requests::new(state.readiness.clone()))
+        .wrap(Requests::new(state.readiness.clone(), state.trusted_proxies.clone()))
         .wrap(NormalizePath::trim())
+}
+
+/// The answer to a path that no route has. Guessing paths counts as well.
+async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let admission = Admission::to(&request)?;
+    let mut answer = HttpResponse::NotFound().finish();
+    if let Some(admission) = admission {
+        admission.tell(answer.headers_mut());
+    }
+    Ok(answer)
 }

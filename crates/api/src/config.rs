@@ -1,9 +1,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use parlant_settings::{Secret, Settings, Variable};
 use url::Url;
+
+use crate::{RateLimit, TrustedProxies};
 
 /// The address to listen on.
 pub const HOST: Variable = Variable::new("HOST", "IP address to listen on").default("0.0.0.0");
@@ -16,6 +18,29 @@ const CORS_ORIGINS: Variable = Variable::new(
     "CORS_ORIGINS",
     "Origins whose pages may call, such as `https://sim.example.com`, comma-separated; unset: none",
 );
+/// Who is believed about `X-Forwarded-For`.
+const TRUSTED_PROXIES: Variable = Variable::new(
+    "TRUSTED_PROXIES",
+    "Addresses and networks of the proxies in front, whose `X-Forwarded-For` is believed, such as `10.0.0.0/8, fd00::/8`, \
+        comma-separated; unset: nobody's is",
+);
+/// How much may be asked in the long run.
+const RATE_LIMIT_PER_MINUTE: Variable = Variable::new(
+    "RATE_LIMIT_PER_MINUTE",
+    "Requests a minute of one credential or, without a good one, of one address; 0: any number, and nothing of the \
+        kind is limited",
+)
+.default("600");
+/// How much may be asked at once.
+const RATE_LIMIT_BURST: Variable =
+    Variable::new("RATE_LIMIT_BURST", "How many of them may come at once; 0: any number").default("200");
+/// How many bad credentials an address may present.
+const RATE_LIMIT_INVALID_TOKENS: Variable = Variable::new(
+    "RATE_LIMIT_INVALID_TOKENS",
+    "Different invalid credentials a minute from one address, before unknown ones from there are refused unasked; \
+        0: any number",
+)
+.default("100");
 /// How long a stop waits.
 const SHUTDOWN_GRACE: Variable =
     Variable::new("SHUTDOWN_GRACE", "How long requests in progress may take to end when the server is stopped")
@@ -33,8 +58,24 @@ const METRICS_ADDR: Variable = Variable::new(
 );
 
 /// The variables that this crate reads.
-pub const VARIABLES: &[Variable] =
-    &[HOST, PORT, WORKERS, CORS_ORIGINS, SHUTDOWN_GRACE, METRICS_ENABLED, METRICS_TOKEN, METRICS_ADDR];
+pub const VARIABLES: &[Variable] = &[
+    HOST,
+    PORT,
+    WORKERS,
+    CORS_ORIGINS,
+    TRUSTED_PROXIES,
+    RATE_LIMIT_PER_MINUTE,
+    RATE_LIMIT_BURST,
+    RATE_LIMIT_INVALID_TOKENS,
+    SHUTDOWN_GRACE,
+    METRICS_ENABLED,
+    METRICS_TOKEN,
+    METRICS_ADDR,
+];
+
+/// The largest limit: with it and the smallest number a minute, a bucket is full after two years, and all arithmetic
+/// on nanoseconds is far from its end.
+const MOST: u32 = 1_000_000;
 
 /// How HTTP is served.
 #[derive(Debug, Clone)]
@@ -45,6 +86,10 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// Origins whose pages may call, each exactly as a browser writes it.
     pub cors_origins: Vec<String>,
+    /// Who is believed about whom requests come from.
+    pub trusted_proxies: TrustedProxies,
+    /// How much may be asked; `None` is without end.
+    pub rate_limit: Option<RateLimit>,
     /// How long a graceful stop waits for requests in progress.
     pub shutdown_grace: Duration,
     /// Whether `/metrics` answers anywhere.
@@ -62,6 +107,12 @@ impl Default for Config {
             address: (Ipv4Addr::UNSPECIFIED, 8001).into(),
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cors_origins: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
+            rate_limit: NonZeroU32::new(600).zip(NonZeroU32::new(200)).map(|(per_minute, burst)| RateLimit {
+                per_minute,
+                burst,
+                invalid_tokens: NonZeroU32::new(100),
+            }),
             shutdown_grace: Duration::from_secs(30),
             metrics_enabled: true,
             metrics_token: None,
@@ -93,12 +144,27 @@ impl Config {
             address,
             workers: workers.flatten().unwrap_or(default.workers),
             cors_origins,
+            trusted_proxies: settings.optional(&TRUSTED_PROXIES).unwrap_or_default(),
+            rate_limit: rate_limit(settings),
             shutdown_grace: settings.value(&SHUTDOWN_GRACE),
             metrics_enabled: settings.value(&METRICS_ENABLED),
             metrics_token: settings.secret(&METRICS_TOKEN),
             metrics_address: settings.optional(&METRICS_ADDR),
         }
     }
+}
+
+fn rate_limit(settings: &mut Settings) -> Option<RateLimit> {
+    let mut number = |variable| {
+        let number = settings.value::<u32>(variable);
+        if number > MOST {
+            settings.problem(variable, format!("must be at most {MOST}"));
+        }
+        NonZeroU32::new(number.min(MOST))
+    };
+    let (per_minute, burst) = (number(&RATE_LIMIT_PER_MINUTE), number(&RATE_LIMIT_BURST));
+    let invalid_tokens = number(&RATE_LIMIT_INVALID_TOKENS);
+    Some(RateLimit { per_minute: per_minute?, burst: burst?, invalid_tokens })
 }
 
 /// What is wrong with an origin. Browsers send one spelling only, and origins are compared as text.
@@ -140,6 +206,10 @@ mod tests {
             ("PORT", "0"),
             ("WORKERS", "3"),
             ("CORS_ORIGINS", "https://a.example, http://localhost:3000,"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+            ("RATE_LIMIT_PER_MINUTE", "60"),
+            ("RATE_LIMIT_BURST", "20"),
+            ("RATE_LIMIT_INVALID_TOKENS", "0"),
             ("SHUTDOWN_GRACE", "5s"),
             ("METRICS_ENABLED", "off"),
             ("METRICS_TOKEN", "let me see"),
@@ -149,6 +219,9 @@ mod tests {
         assert_eq!(config.address.to_string(), "[::1]:0");
         assert_eq!(config.workers.get(), 3);
         assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:3000"]);
+        assert_eq!(format!("{:?}", config.trusted_proxies), "TrustedProxies([10.0.0.0/8, ::1/128])");
+        let limit = config.rate_limit.unwrap();
+        assert_eq!((limit.per_minute.get(), limit.burst.get(), limit.invalid_tokens), (60, 20, None));
         assert_eq!(config.shutdown_grace, Duration::from_secs(5));
         assert!(!config.metrics_enabled && config.metrics_token.is_some());
         assert_eq!(config.metrics_address.map(|address| address.port()), Some(9464));
@@ -172,6 +245,25 @@ mod tests {
         ] {
             let (_, problems) = read(&[("CORS_ORIGINS", bad)]);
             assert_eq!(problems.len(), 1, "{bad}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_number_there_is_no_limit_and_absurd_ones_are_problems() {
+        for off in ["RATE_LIMIT_PER_MINUTE", "RATE_LIMIT_BURST"] {
+            let (config, problems) = read(&[(off, "0")]);
+            assert!(config.rate_limit.is_none() && problems.is_empty(), "{problems:?}");
+        }
+        for (name, value) in [
+            ("RATE_LIMIT_PER_MINUTE", "1000001"),
+            ("RATE_LIMIT_BURST", "4294967295"),
+            ("RATE_LIMIT_INVALID_TOKENS", "-1"),
+            ("TRUSTED_PROXIES", "nginx"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8 10.1.0.0/8"),
+        ] {
+            let (_, problems) = read(&[(name, value)]);
+            assert_eq!(problems.len(), 1, "{name}={value}: {problems:?}");
+            assert!(problems[0].starts_with(name), "{problems:?}");
         }
     }
 

@@ -27,6 +27,9 @@ pub(crate) fn cors(origins: &[String]) -> Cors {
             header::LINK.as_str(),
             header::LOCATION.as_str(),
             header::RETRY_AFTER.as_str(),
+            "x-ratelimit-limit",
+            "x-ratelimit-remaining",
+            "x-ratelimit-reset",
             "x-request-id",
         ])
         .supports_credentials()

@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, ResponseError};
 use parlant_auth_bridge::{Cause, Permission, Reason};
 use serde_json::{Value, json};
 
-use crate::FieldErrors;
+use crate::{FieldErrors, Standing};
 use crate::metrics::CLIENT_CLOSED_REQUEST;
 
 /// When a client that met an outage should try again. Recovery is noticed within two seconds.
@@ -113,6 +113,9 @@ pub enum ApiError {
         /// How many there may be.
         limit: u64,
     },
+    /// Too much was asked in too short a time.
+    #[error("a rate limit is used up")]
+    RateLimited(Standing),
     /// Something that the request needs is out of reach for now.
     #[error("unavailable")]
     Unavailable(#[source] BoxError),
@@ -185,6 +188,9 @@ impl ApiError {
             Self::LimitExceeded { .. } => {
                 class(StatusCode::TOO_MANY_REQUESTS, "WORKSPACE_LIMIT_EXCEEDED", "As many as allowed exist already")
             }
+            Self::RateLimited(_) => {
+                class(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", "Too many requests; try again later")
+            }
             Self::Unavailable(_) => class(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "SERVICE_UNAVAILABLE",
@@ -213,19 +219,14 @@ impl ApiError {
         match self {
             Self::Unavailable(cause) => {
                 let told = cause.downcast_ref::<AuthUnknown>().and_then(|AuthUnknown(cause)| cause.retry_after());
-                // Sim may have said when; a part of a second is a whole one for a client.
-                let wait = told.map_or(RETRY_OUTAGE, |wait| wait + Duration::from_millis(999));
-                vec![(header::RETRY_AFTER, wait.as_secs().max(1).into())]
+                // Sim may have said when.
+                vec![retry_after(told.unwrap_or(RETRY_OUTAGE))]
             }
             Self::LimitExceeded { limit } => {
-                let wait = RETRY_LIMIT.as_secs();
-                vec![
-                    (header::RETRY_AFTER, wait.into()),
-                    (HeaderName::from_static("x-ratelimit-limit"), (*limit).into()),
-                    (HeaderName::from_static("x-ratelimit-remaining"), 0.into()),
-                    (HeaderName::from_static("x-ratelimit-reset"), wait.into()),
-                ]
+                let left = rate_limit(*limit, 0, RETRY_LIMIT);
+                left.into_iter().chain([retry_after(RETRY_LIMIT)]).collect()
             }
+            Self::RateLimited(empty) => empty.headers().into_iter().chain([retry_after(empty.wait)]).collect(),
             Self::AuthenticationRequired => challenge(r#"Bearer realm="parlant""#),
             Self::InvalidToken(_) => challenge(r#"Bearer realm="parlant", error="invalid_token""#),
             _ => Vec::new(),
@@ -248,6 +249,24 @@ impl ApiError {
             refused => tracing::debug!(code, error = refused as &dyn Error, "Request refused"),
         }
     }
+}
+
+fn retry_after(wait: Duration) -> (HeaderName, HeaderValue) {
+    (header::RETRY_AFTER, whole_seconds(wait).max(1).into())
+}
+
+/// The three headers of a limit.
+pub(crate) fn rate_limit(limit: u64, remaining: u64, reset: Duration) -> [(HeaderName, HeaderValue); 3] {
+    [
+        (HeaderName::from_static("x-ratelimit-limit"), limit.into()),
+        (HeaderName::from_static("x-ratelimit-remaining"), remaining.into()),
+        (HeaderName::from_static("x-ratelimit-reset"), whole_seconds(reset).into()),
+    ]
+}
+
+/// For a client, a part of a second is a whole one.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 fn challenge(value: &'static str) -> Vec<(HeaderName, HeaderValue)> {

@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! use std::net::TcpListener;
-//! use parlant_api::{Config, Readiness, Scrape, State, serve};
+//! use parlant_api::{Config, RateLimits, Readiness, Scrape, State, serve};
 //!
 //! # async fn example(
 //! #     settings: &mut parlant_settings::Settings,
@@ -26,6 +26,8 @@
 //!     health,
 //!     readiness: readiness.clone(),
 //!     metrics: config.metrics_enabled.then_some(scrape),
+//!     trusted_proxies: config.trusted_proxies.clone(),
+//!     rate_limits: config.rate_limit.map(RateLimits::new),
 //! };
 //! let server = serve(TcpListener::bind(config.address)?, &config, state, |_| {})?;
 //! let handle = server.handle();
@@ -41,7 +43,8 @@
 //! # A request's way
 //! The path loses its trailing slash. The request middleware opens the span that every line of the log stands in,
 //! and counts and logs the end, whether that is the last byte, a hang-up or a panic. CORS, if any origin is allowed.
-//! The router finds the [`Endpoint`], which names the route for the log and the metrics. The extractors find out who
+//! The router finds the [`Endpoint`], which names the route for the log and the metrics and counts the request against
+//! the caller's limit ([`RateLimits`]). The extractors find out who
 //! calls ([`FromCaller`]) and only then read what was sent ([`Json`]). The handler asks for the permission that it
 //! needs ([`WorkspaceAccess`]) and then calls the domain. What goes wrong anywhere is an [`ApiError`], and the
 //! middleware makes the envelope of it.
@@ -56,6 +59,7 @@
 //! - A program that answers more mounts [`Endpoint`]s of its own by the last argument of [`serve`].
 
 mod app;
+mod client;
 mod config;
 mod cors;
 mod endpoint;
@@ -64,12 +68,14 @@ mod extract;
 mod field_errors;
 pub mod metrics;
 mod middleware;
+mod rate_limit;
 mod readiness;
 mod routes;
 mod server;
 
 pub use actix_web::dev::Server;
 pub use app::{State, app};
+pub use client::TrustedProxies;
 pub use config::{Config, HOST, PORT, VARIABLES};
 pub use endpoint::Endpoint;
 pub use error::{ApiError, BoxError};
@@ -77,6 +83,7 @@ pub use extract::{
     Admin, Authenticated, BODY_LIMIT, FromCaller, Json, Level, MaybeAuthenticated, Read, WorkspaceAccess, Write,
 };
 pub use field_errors::FieldErrors;
+pub use rate_limit::{RateLimit, RateLimits, Standing};
 pub use readiness::Readiness;
 pub use routes::Scrape;
 pub use server::{serve, serve_metrics};

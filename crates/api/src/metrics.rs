@@ -13,6 +13,9 @@ pub const REQUESTS: &str = "parlant_http_requests_total";
 pub const DURATION: &str = "parlant_http_request_duration_seconds";
 /// Requests that are being answered.
 pub const IN_FLIGHT: &str = "parlant_http_requests_in_flight";
+/// Requests refused with 429 and `RATE_LIMIT_EXCEEDED`, by `reason`, which is what was used up: `credential` and
+/// `address` (how much each may ask), `invalid_tokens` (how many bad credentials an address may present).
+pub const RATE_LIMITED: &str = "parlant_rate_limited_total";
 
 /// The `endpoint` of requests that no route answers.
 pub const UNMATCHED: &str = "unmatched";
@@ -22,7 +25,7 @@ pub(crate) const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// The statuses that routes have in common, beside the one of success. Their series exist before the first such
 /// answer: Prometheus would not see the step from nothing to 1.
-const COMMON: [u16; 7] = [400, 401, 403, 404, CLIENT_CLOSED_REQUEST, 500, 503];
+const COMMON: [u16; 8] = [400, 401, 403, 404, 429, CLIENT_CLOSED_REQUEST, 500, 503];
 
 /// The methods that there are.
 const METHODS: [Method; 7] =

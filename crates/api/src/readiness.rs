@@ -1,9 +1,15 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Whether this process still wants requests. Clones share one state: the program sets it, the routes read it.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+pub struct Readiness(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    draining: AtomicBool,
+    under_way: AtomicUsize,
+}
 
 impl Readiness {
     /// Not draining.
@@ -15,12 +21,27 @@ impl Readiness {
     /// From now on this process wants no new requests: `/health` and `/readyz` answer 503, and every answer closes
     /// its connection. There is no way back.
     pub fn drain(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.draining.store(true, Ordering::Relaxed);
     }
 
     /// Whether [`drain`](Self::drain) was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// How many requests have begun and not left their line in the log. Those that the end of a stop's grace cuts off
+    /// do so on their workers' threads, soon after.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.0.under_way.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn begin(&self) {
+        self.0.under_way.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.under_way.fetch_sub(1, Ordering::Release);
     }
 }

@@ -8,7 +8,7 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 
 use crate::middleware::Requests;
-use crate::{Config, Readiness, Scrape, State, app, routes};
+use crate::{Config, Readiness, Scrape, State, TrustedProxies, app, routes};
 
 /// How long an idle connection is kept. Longer than the minute that load balancers keep theirs, or they would send
 /// requests into connections that are being closed.
@@ -59,7 +59,7 @@ pub fn serve_metrics(listener: TcpListener, scrape: Scrape, readiness: Readiness
     let app = move || {
         App::new()
             .configure(|config| routes::mount_metrics(config, &scrape))
-            .wrap(Requests::new(readiness.clone()))
+            .wrap(Requests::new(readiness.clone(), TrustedProxies::default()))
             .wrap(NormalizePath::trim())
     };
     let server = HttpServer::new(app)

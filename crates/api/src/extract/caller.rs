@@ -2,13 +2,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
+use parlant_auth_bridge::actix as auth;
 use parlant_auth_bridge::{Credential, Identity, Permission, Session, User, Verdict, Workspace};
 use parlant_conversations::{Actor, Class, Error};
 
 use super::conditions::IDEMPOTENCY_KEY;
+use crate::rate_limit::Admission;
 use crate::{ApiError, State};
 
 /// Who calls, as [`FromCaller`] found out. To touch what belongs to a workspace, a handler asks for [`access`](Self::access) to it; to touch what
@@ -178,13 +179,28 @@ impl FromRequest for MaybeAuthenticated {
     }
 }
 
+/// What a credential is worth, unless the address of the request has presented too many that are worth nothing.
+pub(crate) async fn judge(
+    state: &State,
+    admission: Option<&Admission>,
+    credential: &Credential,
+) -> Result<Verdict, ApiError> {
+    let key = admission.map(|admission| admission.inquire(credential)).transpose()?;
+    let verdict = state.auth.authenticate(credential).await;
+    if let Some((admission, key)) = admission.zip(key) {
+        admission.learn(key, &verdict);
+    }
+    Ok(verdict)
+}
+
 fn caller(request: &HttpRequest) -> impl Future<Output = Result<Option<Authenticated>, ApiError>> + use<> {
-    let asked = credential(request).zip(State::of(request));
+    let asked = auth::credential(request).zip(State::of(request));
+    let admission = Admission::of(request);
     async move {
         let Some((credential, state)) = asked else {
             return Ok(None);
         };
-        match state.auth.authenticate(&credential).await {
+        match judge(&state, admission.as_deref(), &credential).await? {
             Verdict::Valid(identity) => {
                 tracing::Span::current().record("user_id", &*identity.user.id);
                 Ok(Some(Authenticated(identity)))
@@ -193,14 +209,4 @@ fn caller(request: &HttpRequest) -> impl Future<Output = Result<Option<Authentic
             Verdict::Unknown(cause) => Err(cause.into()),
         }
     }
-}
-
-fn credential(request: &HttpRequest) -> Option<Credential> {
-    let headers = request.headers();
-    let values = |name| headers.get_all(name).map(header::HeaderValue::as_bytes);
-    let credential = Credential::from_headers(values(header::AUTHORIZATION), values(header::COOKIE))?;
-    Some(match request.peer_addr() {
-        Some(client) => credential.with_client(client.ip()),
-        None => credential,
-    })
 }

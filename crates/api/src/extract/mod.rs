@@ -7,7 +7,7 @@ mod path;
 mod query;
 mod wrong_field;
 
-pub(crate) use caller::in_workspace;
+pub(crate) use caller::{in_workspace, judge};
 pub use caller::{Admin, Authenticated, FromCaller, Level, MaybeAuthenticated, Read, WorkspaceAccess, Write};
 pub(crate) use conditions::{IfMatch, idempotency_key, if_match};
 pub(crate) use json::OptionalJson;

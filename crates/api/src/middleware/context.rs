@@ -8,12 +8,14 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::Bytes;
+use parlant_auth_bridge::ClientAddress;
 use tracing::Span;
 use tracing::field::Empty;
 use uuid::Uuid;
 
 use super::request_id;
 use super::trace_parent::TraceParent;
+use crate::client::TrustedProxies;
 use crate::metrics::{EndpointMetrics, UNMATCHED};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,7 +36,11 @@ pub(crate) struct RequestContext {
 
 impl RequestContext {
     /// The context of a request that has just arrived and belongs to no route yet.
-    pub(super) fn new(request: &ServiceRequest, unmatched: &Rc<EndpointMetrics>) -> Rc<Self> {
+    pub(super) fn new(
+        request: &ServiceRequest,
+        proxies: &TrustedProxies,
+        unmatched: &Rc<EndpointMetrics>,
+    ) -> Rc<Self> {
         let headers = request.headers();
         let fresh = Uuid::now_v7();
         let trace = TraceParent::next(headers.get(TRACEPARENT), fresh);
@@ -58,11 +64,16 @@ impl RequestContext {
             trace,
             span,
             method: request.method().clone(),
-            client: request.peer_addr().map(|address| address.ip()),
+            client: proxies.client(request),
             started: Instant::now(),
             endpoint: RefCell::new(Rc::clone(unmatched)),
         });
-        request.extensions_mut().insert(Rc::clone(&context));
+        let mut extensions = request.extensions_mut();
+        if let Some(client) = context.client {
+            extensions.insert(ClientAddress(client));
+        }
+        extensions.insert(Rc::clone(&context));
+        drop(extensions);
         context
     }
 

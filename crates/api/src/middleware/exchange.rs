@@ -4,6 +4,7 @@ use actix_web::http::{Method, StatusCode};
 use metrics::Gauge;
 
 use super::context::RequestContext;
+use crate::Readiness;
 use crate::metrics::CLIENT_CLOSED_REQUEST;
 
 /// A request being answered. However that ends, by the last byte, by a client that hangs up or by a panic, it is
@@ -11,6 +12,7 @@ use crate::metrics::CLIENT_CLOSED_REQUEST;
 pub(super) struct Exchange {
     pub(super) context: Rc<RequestContext>,
     in_flight: Gauge,
+    readiness: Readiness,
     progress: Progress,
     bytes: u64,
 }
@@ -28,9 +30,10 @@ enum Progress {
 }
 
 impl Exchange {
-    pub(super) fn begin(context: Rc<RequestContext>, in_flight: Gauge) -> Self {
+    pub(super) fn begin(context: Rc<RequestContext>, in_flight: Gauge, readiness: Readiness) -> Self {
         in_flight.increment(1.0);
-        Self { context, in_flight, progress: Progress::Working, bytes: 0 }
+        readiness.begin();
+        Self { context, in_flight, readiness, progress: Progress::Working, bytes: 0 }
     }
 
     /// The head of the answer is made.
@@ -77,5 +80,6 @@ impl Drop for Exchange {
                 "Request completed"
             );
         });
+        self.readiness.end();
     }
 }

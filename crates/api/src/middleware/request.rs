@@ -17,6 +17,7 @@ use super::context::{REQUEST_ID, RequestContext, TRACEPARENT};
 use super::envelope::envelope;
 use super::exchange::Exchange;
 use crate::ApiError;
+use crate::client::TrustedProxies;
 use crate::error::Class;
 use crate::metrics::{EndpointMetrics, in_flight};
 use crate::readiness::Readiness;
@@ -25,11 +26,12 @@ use crate::readiness::Readiness;
 /// envelope and the headers that every answer has.
 pub(crate) struct Requests {
     readiness: Readiness,
+    proxies: TrustedProxies,
 }
 
 impl Requests {
-    pub(crate) fn new(readiness: Readiness) -> Self {
-        Self { readiness }
+    pub(crate) fn new(readiness: Readiness, proxies: TrustedProxies) -> Self {
+        Self { readiness, proxies }
     }
 }
 
@@ -49,6 +51,7 @@ where
         ready(Ok(RequestsService {
             service,
             readiness: self.readiness.clone(),
+            proxies: self.proxies.clone(),
             unmatched: EndpointMetrics::unmatched(),
             in_flight: in_flight(),
         }))
@@ -58,6 +61,7 @@ where
 pub(crate) struct RequestsService<S> {
     service: S,
     readiness: Readiness,
+    proxies: TrustedProxies,
     unmatched: Rc<EndpointMetrics>,
     in_flight: Gauge,
 }
@@ -75,10 +79,10 @@ where
     forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let context = RequestContext::new(&request, &self.unmatched);
+        let context = RequestContext::new(&request, &self.proxies, &self.unmatched);
         let span = context.span.clone();
-        let exchange = Exchange::begin(context, self.in_flight.clone());
         let readiness = self.readiness.clone();
+        let exchange = Exchange::begin(context, self.in_flight.clone(), readiness.clone());
         let answer = span.in_scope(|| self.service.call(request));
         Box::pin(
             async move {

@@ -1,12 +1,13 @@
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
-use parlant_auth_bridge::{Credential, Permission, Session, Statistics, User, Verdict, Workspace};
+use parlant_auth_bridge::{ClientAddress, Credential, Permission, Session, Statistics, User, Verdict, Workspace};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::extract::{Authenticated, FromCaller, Json, MaybeAuthenticated, OptionalJson, Read, WorkspaceId};
+use crate::extract::{Authenticated, FromCaller, Json, MaybeAuthenticated, OptionalJson, Read, WorkspaceId, judge};
+use crate::rate_limit::Admission;
 use crate::{ApiError, Endpoint, State};
 
 pub(super) fn mount(config: &mut ServiceConfig) {
@@ -71,9 +72,16 @@ struct Validation<'a> {
 }
 
 /// What a token is worth, for other services.
-async fn validate(state: Data<State>, Json(body): Json<Validate>) -> Result<HttpResponse, ApiError> {
-    let credential = Credential::from_bearer(&body.token);
-    let identity = match state.auth.authenticate(&credential).await {
+async fn validate(
+    request: HttpRequest,
+    state: Data<State>,
+    Json(body): Json<Validate>,
+) -> Result<HttpResponse, ApiError> {
+    let mut credential = Credential::from_bearer(&body.token);
+    if let Some(ClientAddress(client)) = request.extensions().get() {
+        credential = credential.with_client(*client);
+    }
+    let identity = match judge(&state, Admission::of(&request).as_deref(), &credential).await? {
         Verdict::Valid(identity) => Some(identity),
         Verdict::Invalid(_) => None,
         Verdict::Unknown(cause) => return Err(cause.into()),

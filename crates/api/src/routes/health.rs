@@ -27,9 +27,9 @@ struct Options {
 }
 
 pub(super) fn mount(config: &mut ServiceConfig) {
-    Endpoint::new("/health").get(ready).mount(config);
-    Endpoint::new("/readyz").get(ready).mount(config);
-    Endpoint::new("/livez").get(live).mount(config);
+    Endpoint::new("/health").unlimited().get(ready).mount(config);
+    Endpoint::new("/readyz").unlimited().get(ready).mount(config);
+    Endpoint::new("/livez").unlimited().get(live).mount(config);
     Endpoint::new("/api/v1/health/detailed").get(detailed).mount(config);
 }
 

@@ -21,7 +21,7 @@ pub struct Scrape {
 
 pub(crate) fn mount(config: &mut ServiceConfig, scrape: &Scrape) {
     config.app_data(Data::new(scrape.clone()));
-    Endpoint::new("/metrics").get(metrics).mount(config);
+    Endpoint::new("/metrics").unlimited().get(metrics).mount(config);
 }
 
 /// Waits for nothing: what would have to be asked for was sampled before.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::ServiceConfig;
-use parlant_api::{Config, Readiness, Scrape, State, serve};
+use parlant_api::{Config, RateLimit, RateLimits, Readiness, Scrape, State, TrustedProxies, serve};
 use parlant_auth_bridge::{AuthBridge, DatabaseSource};
 use parlant_conversations::{Conversations, Limits};
 use parlant_db_pool::Pool;
@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) metrics: Option<Scrape>,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) checks: Vec<Arc<dyn Check>>,
     pub(crate) checks_database: bool,
     pub(crate) audience: Audience,
@@ -50,6 +52,8 @@ impl Options {
             limits: Limits::default(),
             cors_origins: Vec::new(),
             metrics: Some(scrape(None)),
+            trusted_proxies: TrustedProxies::default(),
+            rate_limit: None,
             checks: Vec::new(),
             checks_database: false,
             audience: Audience::Public,
@@ -78,6 +82,8 @@ impl Options {
             health: Monitor::new(health, "1.2.3", exporter().clone(), checks),
             readiness: Readiness::new(),
             metrics: self.metrics.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            rate_limits: self.rate_limit.map(RateLimits::new),
         };
         (state, pool)
     }

@@ -9,6 +9,7 @@ mod house;
 mod metrics;
 mod numbers;
 mod outage;
+mod rate_limit;
 mod requests;
 mod routes;
 mod tenancy;

@@ -50,6 +50,7 @@ async fn what_is_exported_is_known_in_advance_and_counts_each_request_once() {
             r#"parlant_http_requests_total{method="GET",endpoint="/livez",status="401"} 0"#,
             r#"parlant_http_requests_total{method="GET",endpoint="/livez",status="403"} 0"#,
             r#"parlant_http_requests_total{method="GET",endpoint="/livez",status="404"} 0"#,
+            r#"parlant_http_requests_total{method="GET",endpoint="/livez",status="429"} 0"#,
             r#"parlant_http_requests_total{method="GET",endpoint="/livez",status="499"} 0"#,
             r#"parlant_http_requests_total{method="GET",endpoint="/livez",status="500"} 0"#,
             r#"parlant_http_requests_total{method="GET",endpoint="/livez",status="503"} 0"#,
