@@ -23,7 +23,7 @@ mod notification;
 mod promql;
 mod rule;
 mod rules;
-pub mod slack;
+mod slack;
 
 pub use config::{Config, SLACK_WEBHOOK_URL, VARIABLES};
 pub use error::{SendError, WebhookError};

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::Severity;
-use crate::expression::{Expression, Source};
+use crate::expression::Expression;
 use crate::promql::duration;
 
 /// Where the runbooks are published. `{page}` stands for the page's name.
@@ -40,21 +40,6 @@ impl Rule {
             page.extend(character.to_lowercase());
         }
         page
-    }
-
-    /// The metrics that the rule looks at.
-    #[must_use]
-    pub fn inputs(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.expression.selectors().iter().map(|selector| selector.metric).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// Whether the server's own numbers do not suffice to see it.
-    #[must_use]
-    pub fn needs_prometheus(&self) -> bool {
-        self.expression.selectors().iter().any(|selector| selector.source != Source::Server)
     }
 
     /// The description as a template of Prometheus'.

@@ -58,7 +58,7 @@ impl Slack {
     /// # Errors
     /// When Slack did not say that it took the message; [`SendError`] tells whether to try again, and when.
     pub async fn send(&self, notification: &Notification) -> Result<(), SendError> {
-        let request = self.client.post(self.url.expose_secret()).json(&payload(notification));
+        let request = self.client.post(self.url.expose_secret()).json(&Self::payload(notification));
         let response = request.send().await.map_err(|error| SendError::Unreachable(error.without_url()))?;
         let status = response.status();
         if status.is_success() {
@@ -72,6 +72,38 @@ impl Slack {
         }
         Err(SendError::Refused { status: status.as_u16(), reason: reason(response).await })
     }
+
+    /// What is posted for `notification`: one attachment, the only form of message with a coloured bar.
+    #[must_use]
+    pub fn payload(notification: &Notification) -> Value {
+        let color = match notification.severity {
+            Severity::Critical => "danger",
+            Severity::Warning => "warning",
+            Severity::Info => "good",
+        };
+        let fields = notification.fields.iter().take(FIELDS_LIMIT).map(|(name, value)| {
+            json!({
+                "title": text(&readable(name), FIELD_LIMIT),
+                "value": text(value, FIELD_LIMIT),
+                "short": value.chars().count() <= SHORT,
+            })
+        });
+        let mut attachment = json!({
+            "fallback": text(&format!("{}: {}", notification.title, notification.message), TITLE_LIMIT),
+            "color": color,
+            "title": text(&notification.title, TITLE_LIMIT),
+            "text": text(&notification.message, TEXT_LIMIT),
+            "fields": fields.collect::<Vec<_>>(),
+            "footer": "Parlant Integration Bridge",
+            "ts": notification.at.timestamp(),
+            // No mark-up anywhere: `parlant_active_sessions` is not meant to be in italics.
+            "mrkdwn_in": [],
+        });
+        if let Some(url) = &notification.runbook_url {
+            attachment["title_link"] = json!(url);
+        }
+        json!({ "attachments": [attachment] })
+    }
 }
 
 /// Slack's one-word answer. Whatever else stands between us and Slack may answer anything, with the URL in it.
@@ -80,38 +112,6 @@ async fn reason(mut response: Response) -> Option<String> {
     let word = std::str::from_utf8(&chunk).ok()?.trim();
     let is_word = (1..=64).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     is_word.then(|| word.to_owned())
-}
-
-/// What is posted for `notification`: one attachment, the only form of message with a coloured bar.
-#[must_use]
-pub fn payload(notification: &Notification) -> Value {
-    let color = match notification.severity {
-        Severity::Critical => "danger",
-        Severity::Warning => "warning",
-        Severity::Info => "good",
-    };
-    let fields = notification.fields.iter().take(FIELDS_LIMIT).map(|(name, value)| {
-        json!({
-            "title": text(&readable(name), FIELD_LIMIT),
-            "value": text(value, FIELD_LIMIT),
-            "short": value.chars().count() <= SHORT,
-        })
-    });
-    let mut attachment = json!({
-        "fallback": text(&format!("{}: {}", notification.title, notification.message), TITLE_LIMIT),
-        "color": color,
-        "title": text(&notification.title, TITLE_LIMIT),
-        "text": text(&notification.message, TEXT_LIMIT),
-        "fields": fields.collect::<Vec<_>>(),
-        "footer": "Parlant Integration Bridge",
-        "ts": notification.at.timestamp(),
-        // No mark-up anywhere: `parlant_active_sessions` is not meant to be in italics.
-        "mrkdwn_in": [],
-    });
-    if let Some(url) = &notification.runbook_url {
-        attachment["title_link"] = json!(url);
-    }
-    json!({ "attachments": [attachment] })
 }
 
 /// `failed_checks` as people write it: `Failed Checks`.

@@ -168,15 +168,6 @@ impl Server {
     }
 }
 
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server")
-            .field("major", &self.major)
-            .field("private", &self.is_private())
-            .finish_non_exhaustive()
-    }
-}
-
 impl Scratch<'_> {
     /// How to reach it.
     pub(crate) fn config(&self) -> Config {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use chrono::DateTime;
-use parlant_alerting::{Config, Notification, SendError, Severity, Slack, slack};
+use parlant_alerting::{Config, Notification, SendError, Severity, Slack};
 use parlant_settings::{Secret, Settings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -90,14 +90,14 @@ fn a_notification_becomes_one_attachment() {
         "ts": 1_795_455_080,
         "mrkdwn_in": [],
     }]});
-    assert_eq!(slack::payload(&notification()), expected);
+    assert_eq!(Slack::payload(&notification()), expected);
 }
 
 #[test]
 fn a_severity_has_its_colour() {
     for (severity, color) in [(Severity::Critical, "danger"), (Severity::Warning, "warning"), (Severity::Info, "good")]
     {
-        assert_eq!(slack::payload(&Notification { severity, ..notification() })["attachments"][0]["color"], color);
+        assert_eq!(Slack::payload(&Notification { severity, ..notification() })["attachments"][0]["color"], color);
     }
 }
 
@@ -105,7 +105,7 @@ fn a_severity_has_its_colour() {
 fn no_text_calls_people_or_makes_links() {
     let hostile = "<!channel> & <https://evil.example|click> @here";
     let tame = "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt; @here";
-    let payload = slack::payload(&Notification {
+    let payload = Slack::payload(&Notification {
         title: hostile.to_owned(),
         message: hostile.to_owned(),
         fields: vec![(hostile.to_owned(), hostile.to_owned())],
@@ -121,7 +121,7 @@ fn no_text_calls_people_or_makes_links() {
 
 #[test]
 fn what_is_too_long_is_cut_between_characters_and_never_within_an_entity() {
-    let payload = slack::payload(&Notification {
+    let payload = Slack::payload(&Notification {
         title: "é<".repeat(1000),
         message: "&".repeat(10_000),
         fields: vec![("x".repeat(5000), "<".repeat(5000)); 500],
@@ -150,7 +150,7 @@ async fn a_message_that_slack_takes_is_sent_once_to_the_webhook() {
     let request = served.await.unwrap();
     assert!(request.starts_with(&format!("POST {PATH} HTTP/1.1\r\n")), "{request}");
     let (_, body) = request.split_once("\r\n\r\n").unwrap();
-    assert_eq!(serde_json::from_str::<Value>(body).unwrap(), slack::payload(&notification()));
+    assert_eq!(serde_json::from_str::<Value>(body).unwrap(), Slack::payload(&notification()));
 }
 
 #[tokio::test]
