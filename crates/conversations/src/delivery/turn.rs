@@ -25,8 +25,8 @@ const HISTORY: i64 = 50;
 const POLL: Duration = Duration::from_secs(20);
 /// Longest wait for what must come at once. The engine counts in seconds.
 const LINGER: Duration = Duration::from_secs(1);
-/// Longest pause before another try.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause before another try, in first ones.
+const LONGEST_PAUSE: u32 = 20;
 /// What a client reads where an answer should be.
 const NO_ANSWER: &str = "The agent could not answer this message.";
 
@@ -95,9 +95,8 @@ impl Delivery {
 
     /// Doubled with each try, by chance up to a half shorter or longer.
     fn pause(&self, attempts: i32) -> Duration {
-        let doublings = u32::try_from(attempts.clamp(1, 16) - 1).unwrap_or_default();
-        let pause = self.config.first_pause.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
-        pause.mul_f64(rand::random_range(0.5..1.5))
+        let factor = 1 << (attempts.clamp(1, 16) - 1);
+        (self.config.first_pause * LONGEST_PAUSE.min(factor)).mul_f64(rand::random_range(0.5..1.5))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::house::config;
 use crate::stage::{QUICK, Verdict, stage};
 
 const SESSIONS: usize = 20;
-const MESSAGES: usize = 400;
+const MESSAGES: usize = 300;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_fails_every_message_is_answered_or_failed_once() {
