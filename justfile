@@ -28,6 +28,10 @@ features:
         cargo clippy -p parlant-auth-bridge --no-default-features --features "$feature" -- -D warnings; \
     done
 
+# Present mutated credentials to the auth crate for so long
+fuzz seconds="60":
+    AUTH_FUZZ_SECONDS={{seconds}} cargo test -p parlant-auth-bridge --all-features --test it fuzz -- --nocapture
+
 # Build the documentation; broken links are errors
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
