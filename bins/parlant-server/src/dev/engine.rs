@@ -49,11 +49,11 @@ impl Engine {
     /// For people.
     pub(crate) fn description(&self) -> &'static str {
         match self {
-            Self::Configured => "the Parlant at PARLANT_BASE_URL answers",
+            Self::Configured => "the Parlant at PARLANT_BASE_URL",
             Self::Echo(_) => {
-                "an echo answers, no model is asked; `--parlant` or PARLANT_BASE_URL brings a real Parlant"
+                "an echo in this process, no model is asked; --parlant or PARLANT_BASE_URL brings a real Parlant"
             }
-            Self::Parlant(_) => "a real Parlant answers, with a stand-in for the model",
+            Self::Parlant(_) => "a real Parlant with a stand-in for the model",
         }
     }
 

@@ -47,10 +47,11 @@ impl<'a> Handout<'a> {
         write!(
             io::stdout().lock(),
             r#"
-The bridge listens, and {engine}.
+The bridge listens on {url}.
 
-  Chat:            {url}/
-  Session token:   {token}
+  Chat with an agent:  {url}/
+  Who answers:         {engine}
+  Session token:       {token}
 
 Paste these to create an agent, start a session, post a message and see the answer:
 

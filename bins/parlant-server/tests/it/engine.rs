@@ -101,3 +101,41 @@ async fn a_server_that_stops_leaves_its_turns_to_the_next_one_at_once() {
     );
     assert_eq!((messages.len(), echo.posted().len()), (2, 1), "{messages:#?}");
 }
+
+/// Reads until the stream has said this.
+async fn hear(stream: &mut reqwest::Response, what: &str) -> String {
+    let mut heard = String::new();
+    while !heard.contains(what) {
+        let chunk = tokio::time::timeout(PATIENCE, stream.chunk()).await.unwrap().unwrap();
+        heard += &String::from_utf8_lossy(&chunk.unwrap_or_else(|| panic!("it ended: {heard}")));
+    }
+    heard
+}
+
+#[tokio::test]
+async fn who_listens_at_one_server_hears_at_once_what_another_one_does_and_keeps_none_from_stopping() {
+    let (database, echo) = (database().await, Echo::start().unwrap());
+    let (token, workspace) = user(&database).await;
+    let engine = echo.config().base_url;
+    let environment = [("PARLANT_BASE_URL", engine.as_str()), ("SHUTDOWN_GRACE", "30s")];
+    let (mut one, _first) = serve(&database.url(), &environment);
+    let (mut other, _second) = serve(&database.url(), &environment);
+    let (address, elsewhere) = (one.address().await, other.address().await);
+    let messages = converse(&address, &token, &workspace).await;
+    let events = messages.replace("/messages", "/events");
+    let mut stream = client().get(events).bearer_auth(&token).send().await.unwrap().error_for_status().unwrap();
+    hear(&mut stream, "(echo) Hello").await;
+
+    let said = Instant::now();
+    let message = json!({ "content": "Anybody there?" });
+    let post = client().post(messages.replace(&address, &elsewhere)).bearer_auth(&token).json(&message);
+    post.send().await.unwrap().error_for_status().unwrap();
+    hear(&mut stream, "(echo) Anybody there?").await;
+    assert!(said.elapsed() < Duration::from_secs(5), "told, not found by looking again: {:?}", said.elapsed());
+
+    let stopped = Instant::now();
+    one.signal(Signal::TERM);
+    while stream.chunk().await.unwrap().is_some() {}
+    assert_eq!(one.ended().await, Some(0));
+    assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
+}
