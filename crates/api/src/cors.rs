@@ -1,6 +1,7 @@
 //! Which pages of other origins may call.
 
 use actix_cors::Cors;
+use actix_web::HttpRequest;
 use actix_web::http::{Method, header};
 
 /// How long a browser may remember the answer to its preflight, in seconds.
@@ -35,4 +36,27 @@ pub(crate) fn cors(origins: &[String]) -> Cors {
         .supports_credentials()
         .max_age(MAX_AGE);
     origins.iter().fold(exact, |cors, origin| cors.allowed_origin(origin))
+}
+
+/// The origins whose pages may open a socket. CORS does not hold for those: it is the server that has to look.
+pub(crate) struct Origins(Vec<String>);
+
+impl Origins {
+    pub(crate) fn new(origins: &[String]) -> Self {
+        Self(origins.to_vec())
+    }
+
+    /// Whether the request comes from a page of these origins or of our own, from no page at all, or with a credential
+    /// that no page has by itself.
+    pub(crate) fn admit(&self, request: &HttpRequest) -> bool {
+        let headers = request.headers();
+        let Some(origin) = headers.get(header::ORIGIN).filter(|_| !headers.contains_key(header::AUTHORIZATION)) else {
+            return true;
+        };
+        let Ok(origin) = origin.to_str() else { return false };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let page = origin.split_once("://").map(|(_, page)| page);
+        let own = page.zip(host).is_some_and(|(page, host)| host.eq_ignore_ascii_case(page));
+        own || self.0.iter().any(|known| known == origin)
+    }
 }

@@ -18,13 +18,14 @@ pub struct Endpoint {
     resource: Resource,
     known: Vec<(Method, StatusCode)>,
     limited: bool,
+    timed: bool,
 }
 
 impl Endpoint {
     /// An endpoint for the route pattern, such as `/api/v1/agents/{id}`.
     #[must_use]
     pub fn new(pattern: &'static str) -> Self {
-        Self { pattern, resource: web::resource(pattern), known: Vec::new(), limited: true }
+        Self { pattern, resource: web::resource(pattern), known: Vec::new(), limited: true, timed: true }
     }
 
     /// Answers `GET`, and `HEAD` by the same handler.
@@ -60,9 +61,16 @@ impl Endpoint {
         self
     }
 
+    /// Answers for as long as somebody listens: how long that was says nothing about how fast the answer is.
+    #[must_use]
+    pub(crate) fn streaming(mut self) -> Self {
+        self.timed = false;
+        self
+    }
+
     /// Puts the endpoint into the application. Of two with patterns that match one path, the first answers.
     pub fn mount(self, config: &mut web::ServiceConfig) {
-        let metrics = EndpointMetrics::new(self.pattern, &self.known);
+        let metrics = EndpointMetrics::new(self.pattern, &self.known, self.timed);
         let methods: Vec<_> = self.known.iter().map(|(method, _)| method.clone()).collect();
         let refuse = web::to(move || {
             let allow = header::Allow(methods.clone());

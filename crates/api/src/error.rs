@@ -92,6 +92,9 @@ pub enum ApiError {
         /// What the caller would have needed.
         required: Permission,
     },
+    /// A page of another origin would use the caller's cookies.
+    #[error("another origin's page")]
+    OriginRefused,
     /// No such agent in any workspace of the caller's.
     #[error("no such agent")]
     AgentNotFound,
@@ -173,6 +176,9 @@ impl ApiError {
             }
             Self::WorkspaceAccessDenied { .. } => {
                 class(StatusCode::FORBIDDEN, "WORKSPACE_ACCESS_DENIED", "Access denied to workspace ID")
+            }
+            Self::OriginRefused => {
+                class(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED", "Pages of this origin may not do this")
             }
             Self::AgentNotFound => class(StatusCode::NOT_FOUND, "AGENT_NOT_FOUND", "Agent not found"),
             Self::SessionNotFound => class(StatusCode::NOT_FOUND, "SESSION_NOT_FOUND", "Session not found"),

@@ -17,6 +17,11 @@ pub const IN_FLIGHT: &str = "parlant_http_requests_in_flight";
 /// `address` (how much each may ask), `invalid_tokens` (how many bad credentials an address may present).
 pub const RATE_LIMITED: &str = "parlant_rate_limited_total";
 
+/// Streams that are open, by kind: `sse`, `websocket`.
+pub const LIVE_STREAMS: &str = "parlant_live_streams";
+/// Streams cut because the client did not read what it was sent, by kind.
+pub const SLOW_READERS: &str = "parlant_live_slow_readers_total";
+
 /// The `endpoint` of requests that no route answers.
 pub const UNMATCHED: &str = "unmatched";
 
@@ -40,6 +45,18 @@ pub(crate) fn in_flight() -> Gauge {
     metrics::gauge!(IN_FLIGHT)
 }
 
+/// The gauge of open streams of a kind.
+pub(crate) fn live_streams(kind: &'static str) -> Gauge {
+    metrics::describe_gauge!(LIVE_STREAMS, "Streams that are open.");
+    metrics::gauge!(LIVE_STREAMS, "kind" => kind)
+}
+
+/// The counter of streams of a kind whose client did not read.
+pub(crate) fn slow_readers(kind: &'static str) -> Counter {
+    metrics::describe_counter!(SLOW_READERS, "Streams cut because the client did not read.");
+    metrics::counter!(SLOW_READERS, "kind" => kind)
+}
+
 /// The series of one route. A worker has its own, since handles are cheap to keep and dear to look up.
 pub(crate) struct EndpointMetrics {
     pattern: &'static str,
@@ -49,19 +66,21 @@ pub(crate) struct EndpointMetrics {
 
 struct MethodMetrics {
     method: String,
-    duration: Histogram,
+    /// None where an answer lasts as long as somebody listens.
+    duration: Option<Histogram>,
     /// A route answers a handful of statuses: a list is faster than a map.
     requests: RefCell<Vec<(u16, Counter)>>,
 }
 
 impl EndpointMetrics {
-    /// The series of the route `pattern`, which answers the given methods, with these statuses when all is well.
-    pub(crate) fn new(pattern: &'static str, known: &[(Method, StatusCode)]) -> Rc<Self> {
+    /// The series of the route `pattern`, which answers the given methods, with these statuses when all is well; and
+    /// how long answers take, if they are `timed`.
+    pub(crate) fn new(pattern: &'static str, known: &[(Method, StatusCode)], timed: bool) -> Rc<Self> {
         let known = known.iter().map(|(method, success)| {
             let statuses = [&[success.as_u16()], &COMMON[..]].concat();
-            MethodMetrics::new(pattern, method.as_str(), &statuses)
+            MethodMetrics::new(pattern, method.as_str(), &statuses, timed)
         });
-        let other = MethodMetrics::new(pattern, OTHER, &[StatusCode::METHOD_NOT_ALLOWED.as_u16()]);
+        let other = MethodMetrics::new(pattern, OTHER, &[StatusCode::METHOD_NOT_ALLOWED.as_u16()], timed);
         Rc::new(Self { pattern, methods: known.chain([other]).collect() })
     }
 
@@ -71,7 +90,7 @@ impl EndpointMetrics {
         metrics::describe_histogram!(DURATION, Unit::Seconds, "From a request's head to the end of its answer.");
         let methods = METHODS.iter().map(Method::as_str).chain([OTHER]);
         let statuses = [StatusCode::NOT_FOUND.as_u16()];
-        let methods = methods.map(|method| MethodMetrics::new(UNMATCHED, method, &statuses));
+        let methods = methods.map(|method| MethodMetrics::new(UNMATCHED, method, &statuses, true));
         Rc::new(Self { pattern: UNMATCHED, methods: methods.collect() })
     }
 
@@ -84,18 +103,21 @@ impl EndpointMetrics {
     pub(crate) fn record(&self, method: &Method, status: u16, duration: Duration) {
         let known = self.methods.iter().find(|known| known.method == method.as_str());
         if let Some(method) = known.or(self.methods.last()) {
-            method.duration.record(duration);
+            if let Some(histogram) = &method.duration {
+                histogram.record(duration);
+            }
             method.count(self.pattern, status);
         }
     }
 }
 
 impl MethodMetrics {
-    fn new(pattern: &'static str, method: &str, statuses: &[u16]) -> Self {
+    fn new(pattern: &'static str, method: &str, statuses: &[u16], timed: bool) -> Self {
         let requests = statuses.iter().map(|&status| (status, counter(pattern, method, status)));
         Self {
             method: method.to_owned(),
-            duration: metrics::histogram!(DURATION, "method" => method.to_owned(), "endpoint" => pattern),
+            duration: timed
+                .then(|| metrics::histogram!(DURATION, "method" => method.to_owned(), "endpoint" => pattern)),
             requests: RefCell::new(requests.collect()),
         }
     }

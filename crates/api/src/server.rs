@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
@@ -6,6 +7,7 @@ use actix_web::dev::Server;
 use actix_web::middleware::NormalizePath;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
+use tokio::net::TcpStream;
 
 use crate::middleware::Requests;
 use crate::{Config, Readiness, Scrape, State, TrustedProxies, app, routes};
@@ -19,6 +21,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take to read the rest of an answer that ends the connection.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a client may leave what it was sent unread. Shorter than the usual `SHUTDOWN_GRACE`, which it would use up.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Serves HTTP on a socket that listens already, until the [`Server`]'s handle stops it: it listens to no signals.
 /// `more` mounts further [`Endpoint`](crate::Endpoint)s; it runs once in each worker.
@@ -38,6 +43,7 @@ pub fn serve(
 ) -> io::Result<Server> {
     let cors_origins = config.cors_origins.clone();
     let server = HttpServer::new(move || app(&state, &cors_origins).configure(&more))
+        .on_connect(|connection, _| cut_when_stalled(connection))
         .workers(config.workers.get())
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -71,4 +77,13 @@ pub fn serve_metrics(listener: TcpListener, scrape: Scrape, readiness: Readiness
         .disable_signals()
         .listen(listener)?;
     Ok(server.run())
+}
+
+/// Nobody polls an answer while its client does not read, so it is for the kernel to notice and cut.
+fn cut_when_stalled(connection: &dyn Any) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        let limit = u32::try_from(WRITE_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+        // Without it a client is only worse bounded.
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, limit);
+    }
 }

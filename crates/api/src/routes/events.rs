@@ -12,24 +12,23 @@ use tokio::time::Instant;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::feed::{Ending, Feed, Numbers, Wake};
+use super::feed::{Ending, Feed, Wake, count};
 use crate::extract::{FromCaller, Query, SessionId};
 use crate::openapi::schemas;
 use crate::server::WRITE_TIMEOUT;
 use crate::{ApiError, Endpoint, State};
 
+const KIND: &str = "sse";
 /// Messages that are read at a time: what a client that does not read holds in memory.
 const PAGE: u32 = 20;
 
 pub(super) fn mount(config: &mut ServiceConfig) {
-    config.app_data(Data::new(Open(Numbers::of("sse"))));
+    count(KIND);
     Endpoint::new("/api/v1/agents/sessions/{id}/events")
         .streaming()
         .on(Method::GET, StatusCode::OK, events)
         .mount(config);
 }
-
-struct Open(Numbers);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -56,14 +55,12 @@ struct Options {
             maximum = 4_294_967_295_u32),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream",
-            example = "id: 0\nevent: message\ndata: {\"id\":\"019ab7d3-0b4e-7d81-a6f2-5c9e7b3d1a08\",\"offset\":0}\n\n"),
+        (status = 200, body = schemas::ServerEvent, content_type = "text/event-stream"),
         (status = 204, description = "The session has ended, and the client has everything"),
     )
 )]
 async fn events(
     state: Data<State>,
-    open: Data<Open>,
     FromCaller(caller, (request, SessionId(session_id), Query(options))): FromCaller<(
         HttpRequest,
         SessionId,
@@ -72,7 +69,7 @@ async fn events(
 ) -> Result<HttpResponse, ApiError> {
     let resumed = last_event_id(&request)?;
     let cursor = resumed.or(options.after).map_or(0, |last| last.saturating_add(1));
-    let feed = Feed::open(&state, &request, open.0.clone(), |live, _| live.session(session_id)).await?;
+    let feed = Feed::open(&state, &request, KIND, state.conversations.live().session(session_id)).await?;
     let list = ListMessages { offset: cursor, limit: PAGE };
     let page = state.conversations.follow(&caller.everywhere(), session_id, list).await;
     let page = page.map_err(|error| caller.failed(error))?;
@@ -129,7 +126,7 @@ impl Follower {
         while self.out.is_empty() && !self.ended {
             if self.due && !self.feed.is_reading() {
                 self.due = false;
-                self.feed.read(self.session_id, ListMessages { offset: self.cursor, limit: PAGE });
+                self.feed.read(self.session_id, self.cursor, PAGE);
             }
             match self.feed.next().await {
                 Wake::Signal(Signal::Notice(notice)) => match notice.what {
@@ -149,7 +146,7 @@ impl Follower {
                 }
                 Wake::Read(Ok(page)) => self.take(&page),
                 Wake::Read(Err(error)) => self.failed(&error),
-                Wake::End(ending) => self.end(ending),
+                Wake::End(ending) => self.end(&ending),
             }
         }
         if self.out.is_empty() {
@@ -177,16 +174,16 @@ impl Follower {
         match error.class() {
             // The next heart-beat tries again, or the news that the database is back.
             Class::Unavailable => tracing::debug!(error = error as &dyn std::error::Error, "A stream waits"),
-            Class::NotFound | Class::Denied => self.end(Ending::Revoked),
+            Class::NotFound | Class::Denied => self.end(&Ending::REVOKED),
             _ => {
                 tracing::error!(error = error as &dyn std::error::Error, "A stream ends");
-                self.end(Ending::Unavailable);
+                self.end(&Ending::UNAVAILABLE);
             }
         }
     }
 
-    fn end(&mut self, ending: Ending) {
-        self.event("end", &json!({ "reason": ending.reason() }));
+    fn end(&mut self, ending: &Ending) {
+        self.event("end", &json!({ "reason": ending.reason }));
         self.ended = true;
     }
 

@@ -6,33 +6,32 @@ use actix_web::web::{Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use actix_ws::{CloseCode, CloseReason, Closed, Message as Frame, MessageStream, ProtocolError, Session};
 use parlant_auth_bridge::{Identity, Permission};
-use parlant_conversations::{Class, ListMessages, Live, Message, Notice, Signal, Subscription, TurnStatus, What};
-use serde::{Deserialize, Serialize};
+use parlant_conversations::{Class, Live, Notice, Signal, What};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
-use super::feed::{Ending, Feed, Numbers, Wake};
+use super::feed::{Ending, Feed, Wake, count};
 use crate::cors::Origins;
 use crate::extract::{FromCaller, Query};
 use crate::server::WRITE_TIMEOUT;
 use crate::{ApiError, Endpoint, State};
 
+const KIND: &str = "websocket";
 /// Bytes of a client's frame at most: it has nothing to say but ping, pong and goodbye.
 const FRAME_LIMIT: usize = 1024;
 /// How long the last word may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 pub(super) fn mount(config: &mut ServiceConfig) {
-    config.app_data(Data::new(Open(Numbers::of("websocket"))));
+    count(KIND);
     Endpoint::new("/api/v1/agents/ws")
         .streaming()
         .on(Method::GET, StatusCode::SWITCHING_PROTOCOLS, connect)
         .mount(config);
 }
-
-struct Open(Numbers);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -56,7 +55,6 @@ struct Options {
 async fn connect(
     state: Data<State>,
     origins: Data<Origins>,
-    open: Data<Open>,
     FromCaller(caller, (request, Query(options), payload)): FromCaller<(HttpRequest, Query<Options>, Payload)>,
 ) -> Result<HttpResponse, ApiError> {
     // A browser sends its cookies with the handshake whatever page asks, and shows that page the answers.
@@ -70,19 +68,12 @@ async fn connect(
     }
     let (response, session, frames) = actix_ws::handle(&request, payload)
         .map_err(|_| ApiError::field("upgrade", "must be a WebSocket handshake of version 13"))?;
-    let subscribe = |live: &Live, identity: &Identity| scope(live, identity, workspace_id.as_deref());
-    let feed = Feed::open(&state, &request, open.0.clone(), subscribe).await?;
-    let frames = frames.max_frame_size(FRAME_LIMIT);
-    let socket = Socket { feed, workspace_id, session, subject: None, answered: true };
-    actix_web::rt::spawn(socket.run(frames).in_current_span());
+    let live = state.conversations.live().clone();
+    let feed = Feed::open(&state, &request, KIND, live.workspaces([])).await?;
+    let mut socket = Socket { live, feed, workspace_id, session, subject: None, answered: true };
+    socket.listen();
+    actix_web::rt::spawn(socket.run(frames.max_frame_size(FRAME_LIMIT)).in_current_span());
     Ok(response)
-}
-
-/// What a socket listens to.
-fn scope(live: &Live, identity: &Identity, workspace_id: Option<&str>) -> Subscription {
-    let open = identity.workspaces.iter().map(|workspace| workspace.id.as_str());
-    let wanted = open.filter(|id| workspace_id.is_none_or(|wanted| wanted == *id));
-    live.workspaces(wanted.map(str::to_owned))
 }
 
 /// Whether the caller may know: what happens in its own sessions, and everything where it is an administrator.
@@ -94,8 +85,20 @@ fn may_know(identity: &Identity, notice: &Notice) -> bool {
     }
 }
 
+/// What a client is told that something happened.
+fn event(kind: &str, notice: &Notice) -> Value {
+    let Notice { workspace_id, session_id, agent_id, .. } = notice;
+    json!({ "type": kind, "workspace_id": workspace_id, "session_id": session_id, "agent_id": agent_id })
+}
+
+/// What a client is told when anything may have happened: what it shows should be read again.
+fn missed() -> Value {
+    json!({ "type": "events:missed" })
+}
+
 /// A connection on which one client is told what happens.
 struct Socket {
+    live: Live,
     feed: Feed,
     workspace_id: Option<String>,
     session: Session,
@@ -105,169 +108,111 @@ struct Socket {
     answered: bool,
 }
 
-/// Why a socket has nothing more to say.
-enum Over {
-    /// With this as its last word.
-    Farewell(CloseCode, &'static str),
-    /// Nobody is there to hear it.
-    Gone,
-    /// What was said is not read.
-    TooSlow,
-}
-
-impl From<Closed> for Over {
-    fn from(_: Closed) -> Self {
-        Self::Gone
-    }
-}
-
-impl From<Ending> for Over {
-    fn from(ending: Ending) -> Self {
-        let code = match ending {
-            Ending::Draining => CloseCode::Restart,
-            Ending::Revoked => CloseCode::Policy,
-            Ending::Unavailable => CloseCode::Again,
-            Ending::Renew => CloseCode::Away,
-        };
-        Self::Farewell(code, ending.reason())
-    }
-}
+/// What goes on; or not, with a last word if anybody is there to hear it.
+type Goes = Result<(), Option<Ending>>;
 
 impl Socket {
     async fn run(mut self, mut frames: MessageStream) {
-        let over = loop {
-            let done = tokio::select! {
+        let last_word = loop {
+            let goes = tokio::select! {
                 wake = self.feed.next() => self.wake(wake).await,
                 frame = frames.recv() => self.frame(frame).await,
             };
-            if let Err(over) = done {
-                break over;
+            if let Err(last_word) = goes {
+                break last_word;
             }
         };
-        match over {
-            Over::Farewell(code, reason) => {
-                let reason = CloseReason { code, description: Some(reason.to_owned()) };
-                let _ = timeout(GOODBYE, self.session.close(Some(reason))).await;
-            }
-            Over::Gone => {}
-            Over::TooSlow => self.feed.too_slow(),
+        if let Some(Ending { reason, code }) = last_word {
+            let reason = CloseReason { code, description: Some(reason.to_owned()) };
+            let _ = timeout(GOODBYE, self.session.close(Some(reason))).await;
         }
     }
 
-    async fn wake(&mut self, wake: Wake) -> Result<(), Over> {
+    /// To all workspaces that the caller may enter, or to the one that was named.
+    fn listen(&mut self) {
+        let open = self.feed.identity.workspaces.iter().map(|workspace| &workspace.id);
+        let wanted = open.filter(|id| self.workspace_id.as_ref().is_none_or(|wanted| wanted == *id));
+        self.feed.subscription = self.live.workspaces(wanted.cloned());
+    }
+
+    async fn wake(&mut self, wake: Wake) -> Goes {
         match wake {
-            Wake::Signal(Signal::Missed) => self.send(&Event::MISSED).await,
-            Wake::Signal(Signal::Notice(notice)) if !may_know(self.feed.identity(), &notice) => Ok(()),
+            Wake::Signal(Signal::Notice(notice)) if !may_know(&self.feed.identity, &notice) => Ok(()),
             Wake::Signal(Signal::Notice(notice)) => match notice.what {
                 What::Message { offset } => {
-                    let list = ListMessages { offset: u32::try_from(offset).unwrap_or_default(), limit: 1 };
-                    self.feed.read(notice.session_id, list);
+                    self.feed.read(notice.session_id, u32::try_from(offset).unwrap_or_default(), 1);
                     self.subject = Some(notice);
                     Ok(())
                 }
                 What::Status(status) => {
-                    self.send(&Event { status: Some(status), ..Event::about("agent:status", &notice) }).await
+                    let mut event = event("agent:status", &notice);
+                    event["status"] = json!(status);
+                    self.send(&event).await
                 }
-                What::SessionStarted => self.send(&Event::about("session:started", &notice)).await,
-                What::SessionEnded => self.send(&Event::about("session:ended", &notice)).await,
+                What::SessionStarted => self.send(&event("session:started", &notice)).await,
+                What::SessionEnded => self.send(&event("session:ended", &notice)).await,
             },
-            Wake::Read(read) => {
-                let subject = self.subject.take();
-                match read {
-                    Ok(page) => match subject.zip(page.messages.first()) {
-                        Some((notice, message)) => {
-                            self.send(&Event { message: Some(message), ..Event::about("message:new", &notice) }).await
-                        }
-                        None => Ok(()),
-                    },
-                    Err(error) if error.class() == Class::NotFound => Ok(()),
-                    Err(error) => {
-                        tracing::debug!(error = &error as &dyn std::error::Error, "A message was not read");
-                        self.send(&Event::MISSED).await
-                    }
+            Wake::Read(Ok(page)) => match self.subject.take().zip(page.messages.first()) {
+                Some((notice, message)) => {
+                    let mut event = event("message:new", &notice);
+                    event["message"] = json!(message);
+                    self.send(&event).await
                 }
+                None => Ok(()),
+            },
+            Wake::Read(Err(error)) if error.class() == Class::NotFound => Ok(()),
+            Wake::Read(Err(_)) | Wake::Signal(Signal::Missed) => self.send(&missed()).await,
+            Wake::Changed => {
+                if self.workspace_id.as_ref().is_some_and(|id| self.feed.identity.workspace(id).is_none()) {
+                    return Err(Some(Ending::REVOKED));
+                }
+                self.listen();
+                // What waited to be told went with the old ear.
+                self.send(&missed()).await
             }
-            Wake::Changed => self.change().await,
-            Wake::Heartbeat if !self.answered => Err(Over::TooSlow),
-            Wake::Heartbeat => {
+            Wake::Heartbeat if self.answered => {
                 self.answered = false;
-                timely(self.session.ping(b"")).await
+                timely(&self.feed, self.session.ping(b"")).await
             }
-            Wake::End(ending) => Err(ending.into()),
+            Wake::Heartbeat => {
+                self.feed.too_slow();
+                Err(None)
+            }
+            Wake::End(ending) => Err(Some(ending)),
         }
     }
 
-    /// The caller has other workspaces than before, or other rights in them.
-    async fn change(&mut self) -> Result<(), Over> {
-        let wanted = self.workspace_id.as_deref();
-        if wanted.is_some_and(|id| self.feed.identity().workspace(id).is_none()) {
-            return Err(Ending::Revoked.into());
-        }
-        let workspace_id = self.workspace_id.clone();
-        self.feed.listen(|live, identity| scope(live, identity, workspace_id.as_deref()));
-        // What waited to be told went with the old ear.
-        self.send(&Event::MISSED).await
-    }
-
-    async fn frame(&mut self, frame: Option<Result<Frame, ProtocolError>>) -> Result<(), Over> {
-        match frame {
-            Some(Ok(Frame::Ping(bytes))) => timely(self.session.pong(&bytes)).await,
+    async fn frame(&mut self, frame: Option<Result<Frame, ProtocolError>>) -> Goes {
+        let (code, reason) = match frame {
+            Some(Ok(Frame::Ping(bytes))) => return timely(&self.feed, self.session.pong(&bytes)).await,
             Some(Ok(Frame::Pong(_))) => {
                 self.answered = true;
-                Ok(())
+                return Ok(());
             }
-            Some(Ok(Frame::Nop)) => Ok(()),
-            Some(Ok(Frame::Close(_))) => Err(Over::Farewell(CloseCode::Normal, "")),
+            Some(Ok(Frame::Nop)) => return Ok(()),
+            Some(Err(ProtocolError::Io(_))) | None => return Err(None),
+            Some(Ok(Frame::Close(_))) => (CloseCode::Normal, "goodbye"),
             Some(Ok(Frame::Text(_) | Frame::Binary(_) | Frame::Continuation(_))) => {
-                Err(Over::Farewell(CloseCode::Unsupported, "nothing is expected"))
+                (CloseCode::Unsupported, "nothing is expected")
             }
-            Some(Err(ProtocolError::Overflow)) => Err(Over::Farewell(CloseCode::Size, "too large")),
-            Some(Err(ProtocolError::Io(_))) | None => Err(Over::Gone),
-            Some(Err(_)) => Err(Over::Farewell(CloseCode::Protocol, "not a frame")),
-        }
+            Some(Err(ProtocolError::Overflow)) => (CloseCode::Size, "too large"),
+            Some(Err(_)) => (CloseCode::Protocol, "not a frame"),
+        };
+        Err(Some(Ending { reason, code }))
     }
 
-    async fn send(&mut self, event: &Event<'_>) -> Result<(), Over> {
-        // Made of strings and numbers.
-        let text = serde_json::to_string(event).unwrap_or_default();
-        timely(self.session.text(text)).await
+    async fn send(&mut self, event: &Value) -> Goes {
+        timely(&self.feed, self.session.text(event.to_string())).await
     }
 }
 
 /// Bounds the time for which a client may let the buffers be full, before the kernel does.
-async fn timely(sent: impl Future<Output = Result<(), Closed>>) -> Result<(), Over> {
-    Ok(timeout(WRITE_TIMEOUT / 2, sent).await.map_err(|_| Over::TooSlow)??)
-}
-
-/// What a client is told.
-#[derive(Serialize)]
-struct Event<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    place: Option<Place<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<TurnStatus>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a Message>,
-}
-
-/// Where it happened.
-#[expect(clippy::struct_field_names, reason = "as clients read them")]
-#[derive(Serialize)]
-struct Place<'a> {
-    workspace_id: &'a str,
-    session_id: Uuid,
-    agent_id: Uuid,
-}
-
-impl<'a> Event<'a> {
-    /// Anything may have happened: lists and sessions that are shown should be read again.
-    const MISSED: Event<'static> = Event { kind: "events:missed", place: None, status: None, message: None };
-
-    fn about(kind: &'static str, notice: &'a Notice) -> Self {
-        let place =
-            Place { workspace_id: &notice.workspace_id, session_id: notice.session_id, agent_id: notice.agent_id };
-        Self { kind, place: Some(place), status: None, message: None }
+async fn timely(feed: &Feed, sent: impl Future<Output = Result<(), Closed>>) -> Goes {
+    match timeout(WRITE_TIMEOUT / 2, sent).await {
+        Ok(sent) => sent.map_err(|Closed| None),
+        Err(_) => {
+            feed.too_slow();
+            Err(None)
+        }
     }
 }

@@ -106,5 +106,5 @@ async fn a_stream_outlives_its_database_and_misses_nothing() {
     }
     // A socket has no memory; it says so.
     while socket.next().await.unwrap() != json!({"type": "events:missed"}) {}
-    eventually("heard again", async || scraped("parlant_live_connected", &[]) == 1.0).await;
+    eventually("heard again", async || scraped("parlant_live_connected", &[]) >= 1.0).await;
 }

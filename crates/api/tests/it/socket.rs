@@ -8,7 +8,7 @@ use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::house::{Options, People, Server, answer, eventually};
+use crate::house::{Options, People, Server, answer};
 use crate::stream::{Conversation, Socket};
 
 /// What an event says, and where.
@@ -62,7 +62,6 @@ async fn each_is_told_of_its_own_and_an_administrator_of_all_in_the_workspace() 
     }
     // Who, and what each of the four is to hear of it.
     let mut expected: [Vec<(String, String)>; 4] = Default::default();
-    let mut last = Vec::new();
     for _ in 0..60 {
         let who = *[0_usize, 1, 2, 3].choose(&mut rand::rng()).unwrap();
         let caller = server.caller(tokens[who]);
@@ -77,9 +76,7 @@ async fn each_is_told_of_its_own_and_an_administrator_of_all_in_the_workspace() 
                 expected[0].push(event);
             }
         }
-        last = vec![conversation.session];
     }
-    assert_eq!(last.len(), 1);
     for (socket, expected) in sockets.iter_mut().zip(expected) {
         for event in expected {
             assert_eq!(about(&socket.next().await.unwrap()), event);
@@ -185,6 +182,4 @@ async fn a_client_may_ping_and_say_goodbye_and_nothing_else() {
         socket.send(message).await;
         assert_eq!(socket.closed().await.0, code);
     }
-    let open = || crate::house::scraped("parlant_live_streams", &[("kind", "websocket")]);
-    eventually("counted", async || open() >= 0.0).await;
 }

@@ -103,12 +103,12 @@ impl Events {
 
     /// The next event; none at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        timeout(PATIENCE, self.read()).await.expect("an event in time")
+        timeout(PATIENCE, self.read()).await.unwrap()
     }
 
     /// The next one, which must be a message.
     pub(crate) async fn message(&mut self) -> Value {
-        let event = self.next().await.expect("a message");
+        let event = self.next().await.unwrap();
         assert_eq!((event.name.as_str(), event.id), ("message", event.data["offset"].as_i64()), "{event:?}");
         event.data
     }
@@ -171,7 +171,7 @@ impl Socket {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match timeout(left, self.0.next()).await.expect("an event in time") {
+            match timeout(left, self.0.next()).await.unwrap() {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(frame))) => return Err(frame),
                 Some(Ok(_)) => {}
