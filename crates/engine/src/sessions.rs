@@ -68,14 +68,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`] when the agent is not there. What was begun is undone as far as possible.
     pub async fn open(&self, open: &Open<'_>) -> Result<String, Error> {
-        let Open { agent_id, session_id, customer_id, history } = open;
-        // A session with an unknown customer would be made, and never answer.
-        match self.get(&["customers", customer_id], &[]).await {
-            Err(Error::NotFound) => {
-                self.create("customers", customer_id, &json!({ "id": customer_id, "name": CUSTOMER })).await?
-            }
-            found => found?,
-        };
+        let Open { agent_id, session_id, customer_id, .. } = open;
         let body = json!({
             "agent_id": agent_id,
             "customer_id": customer_id,
@@ -83,11 +76,22 @@ impl Engine {
         });
         let session = self.post(&["sessions"], &body).await?;
         let twin = session["id"].as_str().ok_or(Error::garbage())?;
-        if let Err(error) = self.recall(twin, *agent_id, history).await {
+        if let Err(error) = self.furnish(twin, open).await {
             let _ = self.close(twin).await;
             return Err(error);
         }
         Ok(twin.to_owned())
+    }
+
+    /// Parlant takes a session with an unknown customer and never answers there. So the customer comes second: a
+    /// restart in between that loses the one loses the other.
+    async fn furnish(&self, twin: &str, open: &Open<'_>) -> Result<(), Error> {
+        let id = &*open.customer_id;
+        match self.get(&["customers", id], &[]).await {
+            Err(Error::NotFound) => self.create("customers", id, &json!({ "id": id, "name": CUSTOMER })).await?,
+            found => found?,
+        };
+        self.recall(twin, open.agent_id, open.history).await
     }
 
     async fn recall(&self, twin: &str, agent_id: Uuid, history: &[Said]) -> Result<(), Error> {

@@ -38,6 +38,9 @@ export class World {
     const { facts } = this.dev;
     this.workspaces = facts.workspaces.map(({ id }) => id);
     this.credential = { Authorization: `Bearer ${facts.token}` };
+    // It answers too, by an echo. Frozen, it leaves that to the bridges.
+    this.dev.child.signal('SIGSTOP');
+    await this.sql(`update permissions set permission_type = 'admin' where user_id = '${facts.user_id}'`);
     const password = randomBytes(24).toString('hex');
     await this.sql(`create role e2e_bridge login password '${password}' in role parlant_app`);
     const url = new URL(facts.database_url);
@@ -96,18 +99,24 @@ export class World {
     }
   }
 
+  async #end(child) {
+    const asked = child.running;
+    const { code, signal } = await child.stop({ deadline: 20_000 });
+    assert.ok(asked, `${child.name} ended by itself:\n${child.output.slice(-4000)}`);
+    assert.equal(code, 0, `${child.name} did not stop cleanly (signal ${signal}):\n${child.output.slice(-4000)}`);
+  }
+
   async #stop() {
     for (const parlant of this.#parlants) {
       parlant.thaw();
       await parlant.kill();
     }
-    for (const { child } of [...this.#bridges, this.dev].filter(Boolean)) {
-      const asked = child.running;
-      const { code, signal } = await child.stop({ deadline: 20_000 });
-      assert.ok(asked, `${child.name} ended by itself:\n${child.output.slice(-4000)}`);
-      assert.equal(code, 0, `${child.name} did not stop cleanly (signal ${signal}):\n${child.output.slice(-4000)}`);
+    for (const { child } of this.#bridges) {
+      await this.#end(child);
       this.#check(child);
     }
+    this.dev?.child.signal('SIGCONT');
+    if (this.dev) await this.#end(this.dev.child);
     await stopAll();
     if (this.directory) await rm(this.directory, { recursive: true, force: true });
   }

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use parlant_db_pool::{ToSql, Transaction};
+use parlant_db_pool::{Row, ToSql, Transaction};
 use parlant_engine::{AgentSpec, Delivered, Error as EngineError, Open, Said, customer_id};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -191,7 +191,12 @@ impl Turn<'_> {
         };
         engine.synchronise(&spec).await?;
         let twin = match &task.twin {
-            None => self.open().await?,
+            None => {
+                let twin = self.open().await?;
+                // After a restart in between, another turn may have brought back the agent, and not yet its guidelines.
+                engine.synchronise(&spec).await?;
+                twin
+            }
             Some(twin) => twin.clone(),
         };
         let twin = self.twin.get_or_init(|| twin);
@@ -226,33 +231,19 @@ impl Turn<'_> {
         Ok(twin)
     }
 
-    /// The last [`HISTORY`] things that were said before, each answer behind what it answers.
+    /// The last [`HISTORY`] things that were said before.
     async fn history(&self) -> Result<Vec<Said>, Setback> {
         let Claim { session_id, workspace_id, offset, .. } = self.claim;
         let message_id = self.task.message_id.to_string();
         let parameters: [&(dyn ToSql + Sync); 5] = [session_id, workspace_id, offset, &message_id, &HISTORY];
         let rows = self.delivery.pool.query(&sql::LIST_HISTORY, &parameters).await?;
-        let mut said = Vec::with_capacity(rows.len());
-        for row in &rows {
-            said.push(read("parlant_event", row, |row| {
+        let said = |row: &Row| {
+            read("parlant_event", row, |row| {
                 let text = row.try_get(1)?;
-                let said = if row.try_get(0)? { Said::Agent(text) } else { Said::Customer(text) };
-                Ok((
-                    row.try_get::<_, i32>(2)?,
-                    row.try_get::<_, String>(3)?,
-                    row.try_get::<_, Option<String>>(4)?,
-                    said,
-                ))
-            })?);
-        }
-        let place = |reply_to: Option<&String>| said.iter().find(|(_, id, ..)| Some(id) == reply_to).map(|said| said.0);
-        let mut order: Vec<_> = said
-            .iter()
-            .enumerate()
-            .map(|(index, (offset, _, reply_to, _))| (place(reply_to.as_ref()).unwrap_or(*offset), *offset, index))
-            .collect();
-        order.sort_unstable();
-        Ok(order.into_iter().map(|(.., index)| said[index].3.clone()).collect())
+                Ok(if row.try_get(0)? { Said::Agent(text) } else { Said::Customer(text) })
+            })
+        };
+        Ok(rows.iter().map(said).collect::<Result<_, _>>()?)
     }
 
     /// Reads what the agent does until its turn has ended. The twin got the message `age` ago.
@@ -331,7 +322,7 @@ impl Turn<'_> {
         };
         let count = news.said.iter().filter(|said| !said.preamble).count();
         let answers = i32::try_from(count).unwrap_or(i32::MAX);
-        let mut rows = Rows::default();
+        let mut messages = Vec::new();
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         for Utterance { event_id, text, preamble } in news.said {
             let mut metadata = json!({ "in_reply_to": task.message_id, "processing_time_ms": milliseconds });
@@ -340,29 +331,16 @@ impl Turn<'_> {
             } else {
                 metadata["matched_guidelines"] = news.matched_guidelines.clone().into();
             }
-            rows.push(MessageType::Agent, text, metadata, Some(event_id));
+            messages.push(stored(MessageType::Agent, &text, &metadata, Some(&event_id)));
         }
         if let Some(reason) = reason {
             let metadata = json!({ "in_reply_to": task.message_id, "error": reason });
-            rows.push(MessageType::System, NO_ANSWER.to_owned(), metadata, None);
+            messages.push(stored(MessageType::System, NO_ANSWER, &metadata, None));
         }
         let Claim { session_id, offset, workspace_id, lease, .. } = claim;
-        let Rows { ids, kinds, texts, metadata, event_ids } = &rows;
-        let parameters: [&(dyn ToSql + Sync); 13] = [
-            session_id,
-            offset,
-            lease,
-            workspace_id,
-            &reading.next,
-            &answers,
-            &state,
-            &reason,
-            ids,
-            kinds,
-            texts,
-            metadata,
-            event_ids,
-        ];
+        let messages = Json(messages);
+        let parameters: [&(dyn ToSql + Sync); 9] =
+            [session_id, offset, lease, workspace_id, &reading.next, &answers, &state, &reason, &messages];
         let parameters = &parameters;
         let store = |transaction: Transaction| async move {
             let row = transaction.query_opt(&sql::STORE_TURN, parameters).await?.ok_or(Setback::Lost)?;
@@ -374,7 +352,7 @@ impl Turn<'_> {
             Ok::<_, Setback>((first, open))
         };
         let (first, open) = delivery.pool.transaction("store_turn", store).await?;
-        for offset in (first..).take(ids.len()) {
+        for offset in (first..).take(messages.0.len()) {
             self.announce(What::Message { offset });
         }
         if end.is_some() && open > 0 {
@@ -409,22 +387,13 @@ impl Turn<'_> {
     }
 }
 
-/// Messages as columns.
-#[derive(Default)]
-struct Rows {
-    ids: Vec<Uuid>,
-    kinds: Vec<&'static str>,
-    texts: Vec<String>,
-    metadata: Vec<Json<Value>>,
-    event_ids: Vec<Option<String>>,
-}
-
-impl Rows {
-    fn push(&mut self, kind: MessageType, text: String, metadata: Value, event_id: Option<String>) {
-        self.ids.push(Uuid::now_v7());
-        self.kinds.push(kind.as_str());
-        self.texts.push(text);
-        self.metadata.push(Json(metadata));
-        self.event_ids.push(event_id);
-    }
+/// A message as `STORE_TURN` takes it.
+fn stored(kind: MessageType, content: &str, metadata: &Value, event_id: Option<&str>) -> Value {
+    json!({
+        "id": Uuid::now_v7(),
+        "message_type": kind,
+        "content": content,
+        "metadata": metadata,
+        "engine_event_id": event_id,
+    })
 }
