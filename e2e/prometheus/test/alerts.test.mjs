@@ -346,7 +346,8 @@ async function inTurn(times, act) {
   await Promise.all(Array.from({ length: 4 }, worker));
 }
 
-/** Nobody answers these. A page of the longest messages is 13 MB; the server keeps each until its client has taken it. */
+/** Nobody answers these. A page of the longest messages is 13 MB; the server keeps each until its client has taken
+ * it, slowly. */
 async function holdMemory() {
   const session = await newSession(await newAgent());
   const messages = `/api/v1/agents/sessions/${session}/messages`;
@@ -358,7 +359,12 @@ async function holdMemory() {
   const { hostname, port } = new URL(stack.server.url);
   const head = `GET ${messages}?limit=100 HTTP/1.1\r\nHost: e2e\r\nAuthorization: ${stack.credential.Authorization}\r\n\r\n`;
   const clients = [];
-  const mend = async () => clients.forEach((client) => client.destroy());
+  // Who reads nothing at all is cut off.
+  const sips = setInterval(() => clients.forEach((client) => client.read()), 1_000);
+  const mend = async () => {
+    clearInterval(sips);
+    clients.forEach((client) => client.destroy());
+  };
   const held = async () => {
     const [sample] = await stack.query('process_resident_memory_bytes{job="parlant-server"} / 2 ^ 31');
     return Number(sample?.value[1]);
