@@ -51,6 +51,7 @@ impl House {
                 health: Monitor::new(parlant_health::Config::default(), "0", exporter.clone(), Vec::new()),
                 readiness: Readiness::new(),
                 metrics: Some(Scrape { exporter, token: None }),
+                chat: None,
                 trusted_proxies: TrustedProxies::default(),
                 // Counted as everywhere, and never used up.
                 rate_limits: NonZeroU32::new(1_000_000).map(|most| {

@@ -6,10 +6,10 @@ use parlant_auth_bridge::AuthBridge;
 use parlant_conversations::Conversations;
 use parlant_health::Monitor;
 
-use crate::cors::cors;
+use crate::cors::{Origins, cors};
 use crate::middleware::Requests;
 use crate::rate_limit::Admission;
-use crate::{ApiError, RateLimits, Readiness, Scrape, TrustedProxies, routes};
+use crate::{ApiError, Chat, RateLimits, Readiness, Scrape, TrustedProxies, routes};
 
 /// What the routes work with. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct State {
     pub readiness: Readiness,
     /// What `/metrics` answers; without it there is no such path.
     pub metrics: Option<Scrape>,
+    /// The page at `/`, for `dev`; without it there is no such path.
+    pub chat: Option<Chat>,
     /// Who is believed about whom requests come from.
     pub trusted_proxies: TrustedProxies,
     /// How much was asked; without it there is no limit.
@@ -53,10 +55,14 @@ pub fn app(
     // Of two middlewares the later one is the outer one.
     App::new()
         .app_data(web::Data::new(state.clone()))
+        .app_data(web::Data::new(Origins::new(cors_origins)))
         .configure(routes::mount)
         .configure(|config| {
             if let Some(scrape) = &state.metrics {
                 routes::mount_metrics(config, scrape);
+            }
+            if let Some(chat) = &state.chat {
+                routes::mount_chat(config, chat);
             }
         })
         .default_service(web::to(nothing_here))

@@ -61,7 +61,8 @@ impl FromStr for TrustedProxies {
 
 impl FromSetting for TrustedProxies {
     fn from_setting(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|()| "must be addresses and networks, such as `10.0.0.0/8, fd00::/8, 192.0.2.7`".to_owned())
+        text.parse()
+            .map_err(|()| "must be addresses and networks, such as `10.0.0.0/8, fd00::/8, 192.0.2.7`".to_owned())
     }
 }
 
@@ -138,7 +139,8 @@ mod tests {
             assert_eq!(client(entry), expected, "{entry}");
         }
         let long = "1".repeat(5000);
-        for garbage in ["unknown", "_hidden", "198.51.100.1.5", "198.51.100", "1 2", "fe80::1%eth0", "a.example", &long] {
+        for garbage in ["unknown", "_hidden", "198.51.100.1.5", "198.51.100", "1 2", "fe80::1%eth0", "a.example", &long]
+        {
             assert_eq!(client(garbage), "10.0.0.2", "{garbage}");
         }
     }

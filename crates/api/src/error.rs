@@ -10,8 +10,8 @@ use actix_web::{HttpResponse, ResponseError};
 use parlant_auth_bridge::{Cause, Permission, Reason};
 use serde_json::{Value, json};
 
-use crate::{FieldErrors, Standing};
 use crate::metrics::CLIENT_CLOSED_REQUEST;
+use crate::{FieldErrors, Standing};
 
 /// When a client that met an outage should try again. Recovery is noticed within two seconds.
 pub(crate) const RETRY_OUTAGE: Duration = Duration::from_secs(2);

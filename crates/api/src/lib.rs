@@ -26,6 +26,7 @@
 //!     health,
 //!     readiness: readiness.clone(),
 //!     metrics: config.metrics_enabled.then_some(scrape),
+//!     chat: None,
 //!     trusted_proxies: config.trusted_proxies.clone(),
 //!     rate_limits: config.rate_limit.map(RateLimits::new),
 //! };
@@ -68,6 +69,7 @@ mod extract;
 mod field_errors;
 pub mod metrics;
 mod middleware;
+mod openapi;
 mod rate_limit;
 mod readiness;
 mod routes;
@@ -84,6 +86,7 @@ pub use extract::{
 };
 pub use field_errors::FieldErrors;
 pub use rate_limit::{RateLimit, RateLimits, Standing};
+pub use openapi::openapi;
 pub use readiness::Readiness;
-pub use routes::Scrape;
+pub use routes::{Chat, Scrape};
 pub use server::{serve, serve_metrics};

@@ -197,7 +197,10 @@ impl Inner {
         let is_peer = request.peer_addr().map(|peer| peer.ip().to_canonical()) == client;
         if forwards && is_peer && !self.said.swap(true, Ordering::Relaxed) {
             let client = client.map(tracing::field::display);
-            tracing::warn!(client, "Limited an address that sends X-Forwarded-For: a proxy missing in TRUSTED_PROXIES?");
+            tracing::warn!(
+                client,
+                "Limited an address that sends X-Forwarded-For: a proxy missing in TRUSTED_PROXIES?"
+            );
         }
     }
 }

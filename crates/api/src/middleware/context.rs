@@ -36,11 +36,7 @@ pub(crate) struct RequestContext {
 
 impl RequestContext {
     /// The context of a request that has just arrived and belongs to no route yet.
-    pub(super) fn new(
-        request: &ServiceRequest,
-        proxies: &TrustedProxies,
-        unmatched: &Rc<EndpointMetrics>,
-    ) -> Rc<Self> {
+    pub(super) fn new(request: &ServiceRequest, proxies: &TrustedProxies, unmatched: &Rc<EndpointMetrics>) -> Rc<Self> {
         let headers = request.headers();
         let fresh = Uuid::now_v7();
         let trace = TraceParent::next(headers.get(TRACEPARENT), fresh);

@@ -222,6 +222,32 @@ pub(crate) struct Messages {
     limit: u32,
 }
 
+/// What a session's stream tells: one server-sent event.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "event": "status",
+    "data": "{\"session_id\":\"019ab7d2-9a77-7b02-8c55-90f3a1d2e4b6\",\"agent_id\":\"019ab7d2-4c1e-7c3a-9f0b-2d6a8e41b7f5\",\"status\":\"typing\"}"
+}))]
+pub(crate) struct ServerEvent {
+    event: EventName,
+    /// Of a message: its offset, for `Last-Event-ID`.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
+/// The names of a session's events.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EventName {
+    Message,
+    Status,
+    #[serde(rename = "session:ended")]
+    SessionEnded,
+    End,
+}
+
 /// How something is.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -4,9 +4,11 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use parlant_auth_bridge::{ClientAddress, Credential, Permission, Session, Statistics, User, Verdict, Workspace};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::extract::{Authenticated, FromCaller, Json, MaybeAuthenticated, OptionalJson, Read, WorkspaceId, judge};
+use crate::openapi::schemas;
 use crate::rate_limit::Admission;
 use crate::{ApiError, Endpoint, State};
 
@@ -21,12 +23,17 @@ pub(super) fn mount(config: &mut ServiceConfig) {
 }
 
 /// A person and what is open to that person.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Caller<'a> {
+    /// Said by the status alone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     authenticated: Option<bool>,
+    #[schema(value_type = schemas::User)]
     user: &'a User,
+    #[schema(value_type = schemas::SignIn)]
     session: &'a Session,
+    #[schema(value_type = Vec<schemas::Workspace>)]
     workspaces: &'a [Workspace],
 }
 
@@ -36,12 +43,31 @@ impl<'a> Caller<'a> {
     }
 }
 
-#[derive(Serialize)]
+/// Nobody
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"authenticated": false}))]
 struct Anonymous {
     authenticated: bool,
 }
 
-/// Whether the caller is signed in. Nobody needs to be.
+/// The two answers of the status
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "its derive alone is used")]
+enum Status<'a> {
+    Anonymous(Anonymous),
+    Caller(Caller<'a>),
+}
+
+/// Tells whether the caller is signed in
+///
+/// Nobody needs to be; a bad credential is refused.
+#[utoipa::path(
+    get, path = "/api/v1/auth/status", operation_id = "auth_status", tag = "Sign-in",
+    security((), ("bearer" = []), ("secureCookie" = []), ("cookie" = [])),
+    responses((status = 200, body = Status<'_>, example = json!({"authenticated": false})))
+)]
 async fn status(MaybeAuthenticated(caller): MaybeAuthenticated) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     match caller {
@@ -50,28 +76,44 @@ async fn status(MaybeAuthenticated(caller): MaybeAuthenticated) -> HttpResponse 
     }
 }
 
+/// Tells who the caller is
+#[utoipa::path(
+    get, path = "/api/v1/auth/me", operation_id = "auth_me", tag = "Sign-in",
+    responses((status = 200, body = Caller<'_>))
+)]
 async fn me(FromCaller(caller, ()): FromCaller<()>) -> HttpResponse {
     HttpResponse::Ok().json(Caller::new(&caller, None))
 }
 
-#[derive(Deserialize)]
+/// A token of somebody's
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Token, example = json!({"token": "fpa6o5m6CwP4xpdoYYVbM7gJmNmrMqAv"}))]
 struct Validate {
     token: String,
 }
 
-#[derive(Serialize)]
+/// What a token is worth: the rest is there when it is valid
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"valid": false}))]
 struct Validation<'a> {
     valid: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schemas::User)]
     user: Option<&'a User>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<schemas::Workspace>)]
     workspaces: Option<&'a [Workspace]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = DateTime<Utc>)]
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// What a token is worth, for other services.
+/// Tells other services what a token is worth
+#[utoipa::path(
+    post, path = "/api/v1/auth/validate", operation_id = "validate_token", tag = "Sign-in", security(()),
+    request_body = Validate, responses((status = 200, body = Validation<'_>))
+)]
 async fn validate(
     request: HttpRequest,
     state: Data<State>,
@@ -95,54 +137,87 @@ async fn validate(
     }))
 }
 
-#[derive(Serialize)]
+/// The caller's workspaces
+#[derive(Serialize, ToSchema)]
 struct Workspaces<'a> {
+    #[schema(value_type = Vec<schemas::Workspace>)]
     workspaces: &'a [Workspace],
 }
 
+/// Lists the caller's workspaces
+#[utoipa::path(
+    get, path = "/api/v1/auth/workspaces", operation_id = "auth_workspaces", tag = "Sign-in",
+    responses((status = 200, body = Workspaces<'_>))
+)]
 async fn workspaces(FromCaller(caller, ()): FromCaller<()>) -> HttpResponse {
     HttpResponse::Ok().json(Workspaces { workspaces: caller.workspaces() })
 }
 
-#[derive(Serialize)]
+/// What the caller may do in a workspace
+#[derive(Serialize, ToSchema)]
 struct Access<'a> {
+    /// True, or it is 403.
     has_access: bool,
+    #[schema(value_type = schemas::Workspace)]
     workspace: &'a Workspace,
 }
 
+/// Tells what the caller may do in a workspace
+#[utoipa::path(
+    get, path = "/api/v1/auth/workspaces/{id}/access", operation_id = "workspace_access", tag = "Sign-in",
+    params(("id" = String, Path, description = "The workspace", example = "00000000-0000-4000-8000-00000000000a")),
+    responses((status = 200, body = Access<'_>), (status = 403))
+)]
 async fn access(FromCaller(caller, WorkspaceId(id)): FromCaller<WorkspaceId>) -> Result<HttpResponse, ApiError> {
     let access = caller.access::<Read>(&id)?;
     Ok(HttpResponse::Ok().json(Access { has_access: true, workspace: access.workspace() }))
 }
 
 /// What the context is for.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"agent_id": "019ab7d2-4c1e-7c3a-9f0b-2d6a8e41b7f5"}))]
 struct ContextFor {
+    /// An agent of the workspace.
+    #[schema(value_type = Option<schemas::Id>)]
     agent_id: Option<Uuid>,
 }
 
 /// What an agent may know of whom it serves: one person in one workspace.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Context<'a> {
     /// The sign-in that the context ends with.
     session_id: &'a str,
     #[expect(clippy::struct_field_names, reason = "the name that clients know")]
     user_context: Person<'a>,
     workspace_id: &'a str,
+    #[schema(value_type = Option<schemas::Id>, required = true)]
     agent_id: Option<Uuid>,
+    #[schema(example = "workspace:00000000-0000-4000-8000-00000000000a:user:Zq3vV0c1Y8")]
     isolation_boundary: String,
     created_at: DateTime<Utc>,
 }
 
-#[derive(Serialize)]
+/// The caller in a workspace
+#[derive(Serialize, ToSchema)]
 struct Person<'a> {
     #[serde(flatten)]
+    #[schema(value_type = schemas::User)]
     user: &'a User,
+    #[schema(value_type = schemas::Permission)]
     role: Permission,
+    #[schema(value_type = Vec<schemas::Permission>)]
     permissions: &'static [Permission],
 }
 
+/// Makes the isolated context of an agent
+///
+/// Needs `read` in the workspace. The body may be left out.
+#[utoipa::path(
+    post, path = "/api/v1/auth/workspaces/{id}/context", operation_id = "agent_context", tag = "Sign-in",
+    params(("id" = String, Path, description = "The workspace", example = "00000000-0000-4000-8000-00000000000a")),
+    request_body = Option<ContextFor>, responses((status = 200, body = Context<'_>), (status = 403))
+)]
 async fn context(
     state: Data<State>,
     FromCaller(caller, (WorkspaceId(id), OptionalJson(body))): FromCaller<(WorkspaceId, OptionalJson<ContextFor>)>,
@@ -164,6 +239,11 @@ async fn context(
     }))
 }
 
+/// Shows how the session cache does
+#[utoipa::path(
+    get, path = "/api/v1/auth/cache/stats", operation_id = "auth_cache_stats", tag = "Sign-in",
+    responses((status = 200, body = schemas::CacheStatistics))
+)]
 async fn cache_statistics(state: Data<State>, _: FromCaller<()>) -> web::Json<Statistics> {
     web::Json(state.auth.statistics())
 }

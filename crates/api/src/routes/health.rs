@@ -7,9 +7,11 @@ use parlant_health::{Audience, CheckReport, Report, SERVICE, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
+use utoipa::IntoParams;
 
 use crate::error::RETRY_OUTAGE;
 use crate::extract::{MaybeAuthenticated, Query};
+use crate::openapi::schemas;
 use crate::{Endpoint, State};
 
 /// The type of <https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check>.
@@ -18,8 +20,9 @@ const HEALTH_JSON: &str = "application/health+json";
 /// How long it may take to find out who asks: the report is wanted when nothing else answers.
 const CALLER_PATIENCE: Duration = Duration::from_secs(1);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Options {
     /// Whether to look anew.
     #[serde(default)]
@@ -33,7 +36,17 @@ pub(super) fn mount(config: &mut ServiceConfig) {
     Endpoint::new("/api/v1/health/detailed").get(detailed).mount(config);
 }
 
-/// Whether to send requests here, by what is known already: no hard dependency is out of order, and nobody stops us.
+/// Tells whether to send requests here
+///
+/// By what is known already: no hard dependency is out of order, and nobody stops the server.
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = "Operation", security(()),
+    responses(
+        (status = 200, content((schemas::Health = "application/json"), (schemas::Standard = "application/health+json"))),
+        (status = 503, description = "Unhealthy, or draining", headers(("Retry-After")),
+            content((schemas::Health = "application/json"), (schemas::Standard = "application/health+json"))),
+    )
+)]
 async fn ready(request: HttpRequest, state: Data<State>) -> HttpResponse {
     let (status, word) = match state.health.status() {
         _ if state.readiness.is_draining() => (Status::Unhealthy, "draining"),
@@ -44,13 +57,28 @@ async fn ready(request: HttpRequest, state: Data<State>) -> HttpResponse {
     answer(&request, status, &plain, || standard(status, version, Map::new()))
 }
 
-/// That the process answers at all.
+/// Tells that the process answers at all
+#[utoipa::path(
+    get, path = "/livez", operation_id = "livez", tag = "Operation", security(()),
+    responses((status = 200, body = schemas::Alive))
+)]
 async fn live(state: Data<State>) -> HttpResponse {
     let version = state.health.version();
     HttpResponse::Ok().json(json!({ "status": "alive", "service": SERVICE, "version": version }))
 }
 
-/// Everything that is known, asked for anew if wanted.
+/// Shows how everything is that the service depends on
+///
+/// With `HEALTH_DETAILS=authenticated`, strangers do not see the findings.
+#[utoipa::path(
+    get, path = "/api/v1/health/detailed", operation_id = "health_report", tag = "Operation", params(Options),
+    security(()),
+    responses(
+        (status = 200, content((schemas::HealthReport = "application/json"), (schemas::Standard = "application/health+json"))),
+        (status = 503, description = "Unhealthy", headers(("Retry-After")),
+            content((schemas::HealthReport = "application/json"), (schemas::Standard = "application/health+json"))),
+    )
+)]
 async fn detailed(request: HttpRequest, state: Data<State>, Query(options): Query<Options>) -> HttpResponse {
     let report = if options.fresh { state.health.fresh().await } else { state.health.report() };
     let told = match state.health.audience() {

@@ -24,7 +24,14 @@ pub(crate) fn mount(config: &mut ServiceConfig, scrape: &Scrape) {
     Endpoint::new("/metrics").unlimited().get(metrics).mount(config);
 }
 
-/// Waits for nothing: what would have to be asked for was sampled before.
+/// Shows the numbers in Prometheus' text format
+///
+/// Waits for nothing: what would have to be asked for was sampled before. Not there with `METRICS_ENABLED=false`.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "Operation", security((), ("scrape" = [])),
+    responses((status = 200, body = String, content_type = "text/plain; version=0.0.4; charset=utf-8",
+        example = "parlant_http_requests_in_flight 1\n"))
+)]
 async fn metrics(request: HttpRequest, scrape: Data<Scrape>) -> Result<HttpResponse, ApiError> {
     if let Some(token) = &scrape.token {
         let presented = bearer(&request).ok_or(ApiError::AuthenticationRequired)?;

@@ -5,11 +5,12 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::openapi::describes;
 use actix_web::dev::ServerHandle;
 use actix_web::web::ServiceConfig;
-use parlant_api::{Config, RateLimit, RateLimits, Readiness, Scrape, State, TrustedProxies, serve};
+use parlant_api::{Chat, Config, RateLimit, RateLimits, Readiness, Scrape, State, TrustedProxies, serve};
 use parlant_auth_bridge::{AuthBridge, DatabaseSource};
-use parlant_conversations::{Conversations, Limits};
+use parlant_conversations::{Conversations, Limits, Live};
 use parlant_db_pool::Pool;
 use parlant_health::{Audience, Check, Database, Monitor};
 use parlant_metrics::Exporter;
@@ -31,12 +32,15 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) metrics: Option<Scrape>,
+    pub(crate) chat: Option<Chat>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) checks: Vec<Arc<dyn Check>>,
     pub(crate) checks_database: bool,
     pub(crate) audience: Audience,
     pub(crate) more: fn(&mut ServiceConfig),
+    /// Whether it exchanges notices with others.
+    pub(crate) is_replica: bool,
 }
 
 impl Options {
@@ -52,12 +56,14 @@ impl Options {
             limits: Limits::default(),
             cors_origins: Vec::new(),
             metrics: Some(scrape(None)),
+            chat: None,
             trusted_proxies: TrustedProxies::default(),
             rate_limit: None,
             checks: Vec::new(),
             checks_database: false,
             audience: Audience::Public,
             more: |_| {},
+            is_replica: false,
         }
     }
 
@@ -82,9 +88,13 @@ impl Options {
             health: Monitor::new(health, "1.2.3", exporter().clone(), checks),
             readiness: Readiness::new(),
             metrics: self.metrics.clone(),
+            chat: self.chat.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             rate_limits: self.rate_limit.map(RateLimits::new),
         };
+        if self.is_replica {
+            tokio::spawn(state.conversations.live().clone().run(listening));
+        }
         (state, pool)
     }
 }
@@ -95,6 +105,7 @@ pub(crate) struct Server {
     pub(crate) readiness: Readiness,
     pub(crate) handle: ServerHandle,
     pub(crate) pool: Pool,
+    pub(crate) live: Live,
     watch: AbortHandle,
     client: reqwest::Client,
 }
@@ -120,6 +131,7 @@ impl Server {
         log_once();
         let (state, pool) = options.state();
         let readiness = state.readiness.clone();
+        let live = state.conversations.live().clone();
         let watch = tokio::spawn(state.health.clone().run()).abort_handle();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -138,6 +150,7 @@ impl Server {
             readiness,
             handle,
             pool,
+            live,
             watch,
             client: reqwest::Client::builder()
                 // There need be no certificates where the tests run.
@@ -209,8 +222,14 @@ pub(crate) struct Answer {
 }
 
 pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
-    Answer { status: response.status(), headers: response.headers().clone(), text: response.text().await.unwrap() }
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let answer = Answer { status, headers, text: response.text().await.unwrap() };
+    describes(&method, &path, &answer);
+    answer
 }
 
 impl Answer {

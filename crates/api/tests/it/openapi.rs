@@ -70,9 +70,8 @@ pub(crate) fn describes(method: &Method, path: &str, answer: &Answer) {
     let content = response["content"].get(content_type);
     let content = content.unwrap_or_else(|| panic!("{method} {pattern} is not {content_type}: {answer:?}"));
     if content_type.ends_with("json") {
-        if let Err(problem) = check(&content["schema"], &answer.json()) {
-            panic!("{method} {pattern}: {problem}: {answer:?}");
-        }
+        let fits = check(&content["schema"], &answer.json());
+        fits.unwrap_or_else(|problem| panic!("{method} {pattern}: {problem}: {answer:?}"));
     }
 }
 

@@ -16,7 +16,7 @@ use parlant_test_support::{ChaosProxy, TestDatabase, database};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::json;
 
-use crate::house::{Answer, Options, People, Server, answer, completed, eventually, scraped};
+use crate::house::{Answer, Options, People, Server, answer, completed, eventually, logged, scraped};
 
 const STATUS: &str = "/api/v1/auth/status";
 const ME: &str = "/api/v1/auth/me";
@@ -178,10 +178,18 @@ async fn a_strangers_word_on_where_it_comes_from_does_not_count() {
         for (remaining, client) in [(2, "198.51.100.1"), (1, "192.0.2.1"), (0, "2001:db8::1, 127.0.0.9")] {
             assert_left(&stranger.forwarded(client).await, 3, remaining, 10 * (3 - remaining));
         }
-        assert_limited(&stranger.forwarded("198.51.100.2").await, 3);
         let standard = stranger.request(STATUS).header("forwarded", "for=198.51.100.3");
         assert_limited(&answer(standard).await, 3);
         let id = format!("stranger-{}", trusted.len());
+        for number in 0..2 {
+            let id = format!("{id}-{number}");
+            let request = stranger.request(STATUS).header("x-forwarded-for", "198.51.100.2");
+            assert_limited(&answer(request.header("x-request-id", &id)).await, 3);
+            completed(&id).await;
+            let suspected =
+                logged(&id).iter().any(|line| line["message"].as_str().unwrap().contains("TRUSTED_PROXIES"));
+            assert_eq!(suspected, number == 0, "said once");
+        }
         let request = stranger.request("/livez").header("x-forwarded-for", "198.51.100.1");
         answer(request.header("x-request-id", &id)).await;
         assert_eq!(completed(&id).await["client"], "127.0.0.1");
@@ -225,12 +233,33 @@ async fn those_who_sign_in_behind_one_address_do_not_use_it_up() {
     let database = database().await;
     let sim = database.sim().await;
     let user = sim.user("Ada").await;
-    let server = server(&database, |options| options.rate_limit = at_most(3)).await;
-    for _ in 0..12 {
+    let server = server(&database, |options| options.rate_limit = at_most(9)).await;
+    for _ in 0..20 {
         let token = sim.session(&user).await;
-        assert_left(&server.caller(&token).get(ME).await, 3, 2, 10);
+        assert_left(&server.caller(&token).get(ME).await, 9, 8, 10);
     }
-    assert_left(&server.get(STATUS).await, 3, 2, 10);
+    // A page asks for many things at once.
+    let token = sim.session(&user).await;
+    let caller = server.caller(&token);
+    let page = futures_util::future::join_all((0..7).map(|_| caller.get(ME))).await;
+    assert!(page.iter().all(|answer| answer.status == 200));
+    assert_left(&caller.get(ME).await, 9, 1, 80);
+    assert_left(&server.get(STATUS).await, 9, 8, 10);
+}
+
+#[tokio::test]
+async fn who_signs_out_is_a_stranger_again() {
+    let database = database().await;
+    let people = People::of(&database.sim().await).await;
+    let server = server(&database, |options| options.rate_limit = limit(6, 1000, 0)).await;
+    let ada = server.caller(&people.ada_token);
+    for remaining in (990..1000).rev() {
+        assert_eq!(ada.get(ME).await.header("x-ratelimit-remaining"), remaining.to_string());
+    }
+    let sign_out = format!("delete from session where token = '{}'", people.ada_token);
+    database.superuser().await.batch_execute(&sign_out).await.unwrap();
+    eventually("signed out", async || ada.get(ME).await.status == 401).await;
+    assert_left(&ada.get(ME).await, 1000, 999, 10);
 }
 
 #[tokio::test]
