@@ -58,17 +58,24 @@ super::queries! {
         "update parlant_agent set in_engine = true
         where id = $1 and workspace_id = $2 and status = 'active' and not in_engine";
 
-    /// At most $5 things that were said before the message at offset $3 with the id $4, the latest first: by the user
-    /// earlier, and by the agent in reply to that, even if it came later.
+    /// The last $5 things that were said before the message at offset $3 with the id $4: by the user earlier, and by the
+    /// agent in reply to that, even if it came later. Each reply is behind what it replies to.
     LIST_HISTORY = "list_history" [UUID, TEXT, INT4, TEXT, INT8]
-        "select e.message_type = 'agent' as by_agent, e.content, e.\"offset\", e.id::text, e.metadata ->> 'in_reply_to'
-        from parlant_event e
-        where e.session_id = $1 and e.workspace_id = $2 and (
-            (e.message_type = 'user' and e.\"offset\" < $3)
-            or (e.message_type = 'agent' and e.metadata ->> 'in_reply_to' is distinct from $4)
+        "with said as (
+            select e.message_type = 'agent' as by_agent, e.content, e.\"offset\", e.id::text as id,
+                e.metadata ->> 'in_reply_to' as reply_to
+            from parlant_event e
+            where e.session_id = $1 and e.workspace_id = $2 and (
+                (e.message_type = 'user' and e.\"offset\" < $3)
+                or (e.message_type = 'agent' and e.metadata ->> 'in_reply_to' is distinct from $4)
+            )
+            order by e.\"offset\" desc
+            limit (select $5)
         )
-        order by e.\"offset\" desc
-        limit (select $5)";
+        select s.by_agent, s.content
+        from said s
+        left join said question on question.id = s.reply_to
+        order by coalesce(question.\"offset\", s.\"offset\"), s.\"offset\"";
 
     /// The session has the twin $5, or none: nothing has been said to it yet.
     SET_TWIN = "set_twin" [UUID, INT4, UUID, TEXT, TEXT]
@@ -95,11 +102,11 @@ super::queries! {
         from ours
         where t.session_id = ours.session_id and t.workspace_id = ours.workspace_id";
 
-    /// Stores messages ($9 to $13), of which $6 are answers, and that the twin was read up to $5. The turn is in the
+    /// Stores messages ($9), of which $6 are answers, and that the twin was read up to $5. The turn is in the
     /// state $7 from now on, for the reason $8 if it failed. A twin that may still say something about it is no
     /// longer ours. Gives the offset of the first message and how many turns of the session are open.
     STORE_TURN = "store_turn"
-        [UUID, INT4, UUID, TEXT, INT8, INT4, TEXT, TEXT, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, JSONB_ARRAY, TEXT_ARRAY]
+        [UUID, INT4, UUID, TEXT, INT8, INT4, TEXT, TEXT, JSONB]
         "with ours as (
             update parlant_outbox o
             set answers = o.answers + $6, state = $7, reason = $8,
@@ -108,11 +115,11 @@ super::queries! {
             returning o.session_id, o.workspace_id
         ), numbered as (
             update parlant_session s
-            set message_count = s.message_count + cardinality($9),
+            set message_count = s.message_count + jsonb_array_length($9),
                 open_turns = s.open_turns - case when $7 = 'open' then 0 else 1 end
             from ours
             where s.id = ours.session_id and s.workspace_id = ours.workspace_id
-            returning s.id, s.workspace_id, s.message_count - cardinality($9) as first, s.open_turns
+            returning s.id, s.workspace_id, s.message_count - jsonb_array_length($9) as first, s.open_turns
         ), read as (
             update parlant_engine_session t
             set next_offset = $5,
@@ -126,8 +133,10 @@ super::queries! {
             select n.id, n.first + said.place - 1, said.id, n.workspace_id, said.message_type, said.content,
                 said.metadata, said.engine_event_id
             from numbered n
-            cross join lateral unnest($9, $10, $11, $12, $13)
-                with ordinality as said (id, message_type, content, metadata, engine_event_id, place)
+            cross join lateral rows from (
+                jsonb_to_recordset($9)
+                    as (id uuid, message_type text, content text, metadata jsonb, engine_event_id text)
+            ) with ordinality as said (id, message_type, content, metadata, engine_event_id, place)
         )
         select n.first, n.open_turns from numbered n";
 

@@ -59,7 +59,7 @@ const LARGE: &str = "
 /// Each case: the statement; the places of which a page each may be compared; the buffer pages that may be touched; the
 /// parameters. Ids are written `agent:5`, times `at:5`. FIRST and `FIRST_ID` are the cursor before everything, NEW is an
 /// id that is not there. MANY (200), FEW, QUIET and NONE are lists of workspaces, the first two with the busy one.
-/// MESSAGES are the columns of one.
+/// MESSAGES is a list of one.
 const CASES: &str = "
     lock_agent_limit                1     10  1, 'busy'
     create_agent                    1    150  NEW, 'w1', 'u1', 'New', 'd', '[]', '[]', null, null, 100
@@ -182,7 +182,7 @@ fn parameters(text: &str) -> String {
     let mut text = text
         .replace("FIRST_ID", "'ffffffff-ffff-ffff-ffff-ffffffffffff'")
         .replace("FIRST", "'infinity'")
-        .replace("MESSAGES", "array[NEW]::uuid[], '{agent}', '{hello}', array['{}']::jsonb[], '{e1}'")
+        .replace("MESSAGES", "jsonb_build_array(jsonb_build_object('id', NEW, 'message_type', 'agent', 'content', 'hello', 'metadata', '{}'::jsonb))")
         .replace("NEW", "'01907fff-0000-7000-8000-000000000000'")
         .replace("MANY", &workspaces(200))
         .replace("FEW", &workspaces(4))
@@ -242,7 +242,6 @@ async fn prepare(client: &Client) {
         let types = query.types.iter().map(|kind| match kind.name() {
             "_text" => "text[]",
             "_uuid" => "uuid[]",
-            "_jsonb" => "jsonb[]",
             name => name,
         });
         let types = types.collect::<Vec<_>>().join(", ");
