@@ -227,7 +227,11 @@ impl Turn<'_> {
             history: &history,
         };
         let twin = delivery.engine.open(&open).await?;
-        self.set_twin(Some(&twin)).await?;
+        if let Err(error) = self.set_twin(Some(&twin)).await {
+            // Nobody else knows of it.
+            let _ = delivery.engine.close(&twin).await;
+            return Err(error);
+        }
         Ok(twin)
     }
 
@@ -253,10 +257,10 @@ impl Turn<'_> {
         loop {
             let mut news = News::default();
             let remaining = self.delivery.config.turn_timeout.saturating_sub(age + since.elapsed());
-            let poll = engine.events(twin, reading.next, remaining.clamp(LINGER, POLL));
-            match timeout(remaining, poll).await {
-                Ok(events) => reading.read(events?, &mut news),
-                Err(_) => news.end = Some(Err(Reason::Timeout)),
+            // Also when the time is over: somebody else may have had the turn, and not come to hear the answer.
+            let wait = if remaining.is_zero() { remaining } else { remaining.clamp(LINGER, POLL) };
+            if let Ok(events) = timeout(remaining.max(LINGER), engine.events(twin, reading.next, wait)).await {
+                reading.read(events?, &mut news);
             }
             if reading.is_inconclusive(&news)
                 && let Ok(more) = engine.events(twin, reading.next, LINGER).await
@@ -266,7 +270,8 @@ impl Turn<'_> {
             for status in news.statuses.drain(..) {
                 self.announce(What::Status(status));
             }
-            match news.end {
+            let end = news.end.or_else(|| remaining.is_zero().then_some(Err(Reason::Timeout)));
+            match end {
                 Some(end) => return self.finish(&reading, news, end, age + since.elapsed()).await,
                 None if news.said.is_empty() => {}
                 None => self.store(&reading, news, None, age + since.elapsed()).await?,
@@ -296,7 +301,7 @@ impl Turn<'_> {
         let duration = task.age + task.loaded.elapsed();
         delivery.metrics.ended(end.err(), duration);
         let Claim { session_id, offset, attempts, .. } = claim;
-        let duration_ms = duration.as_millis();
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(%session_id, offset, attempts, outcome, duration_ms, "A turn ended");
         self.announce(What::Status(if end.is_ok() { TurnStatus::Ready } else { TurnStatus::Failed }));
         if let (Err(Reason::Timeout | Reason::Cancelled), Some(twin)) = (end, self.twin.get().or(task.twin.as_ref())) {
