@@ -31,7 +31,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     client: Client,
     base: Url,
-    composition_mode: &'static str,
+    composition_mode: String,
     requests: Semaphore,
     polls: Semaphore,
     /// Which version it is; asked once, and again after an outage.
@@ -94,7 +94,7 @@ impl Engine {
         Ok(Self(Arc::new(Inner {
             client: client.build().map_err(ConfigError::HttpClient)?,
             base,
-            composition_mode: config.composition_mode.as_str(),
+            composition_mode: config.composition_mode.clone(),
             requests: Semaphore::new(MOST_REQUESTS),
             polls: Semaphore::new(MOST_POLLS),
             version: Mutex::new(None),
@@ -122,8 +122,8 @@ impl Engine {
     }
 
     /// How every agent composes its answers.
-    pub(crate) fn composition_mode(&self) -> &'static str {
-        self.0.composition_mode
+    pub(crate) fn composition_mode(&self) -> &str {
+        &self.0.composition_mode
     }
 
     pub(crate) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, Error> {

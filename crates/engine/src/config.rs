@@ -1,4 +1,4 @@
-use parlant_settings::{FromSetting, Secret, Settings, Variable};
+use parlant_settings::{Secret, Settings, Variable};
 use reqwest::Url;
 
 use crate::ConfigError;
@@ -24,6 +24,9 @@ pub const COMPOSITION_MODE: Variable = Variable::new(
 /// The variables that this crate reads.
 pub const VARIABLES: &[Variable] = &[BASE_URL, TOKEN, COMPOSITION_MODE];
 
+/// Parlant's ways to compose an answer: freely; so unless a canned response fits; in the style of those; from them alone.
+const MODES: [&str; 4] = ["fluid", "canned_fluid", "composited_canned", "strict_canned"];
+
 /// Where Parlant is, and how its agents are set up.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -31,57 +34,24 @@ pub struct Config {
     pub base_url: String,
     /// A bearer token of the bridge's own.
     pub token: Option<Secret>,
-    /// For every agent.
-    pub composition_mode: CompositionMode,
-}
-
-/// How an agent puts its answers together, in Parlant's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CompositionMode {
-    /// Freely.
-    #[default]
-    Fluid,
-    /// Freely, unless a canned response fits.
-    CannedFluid,
-    /// In the style of the canned responses.
-    CompositedCanned,
-    /// From canned responses alone.
-    StrictCanned,
-}
-
-impl CompositionMode {
-    const ALL: [Self; 4] = [Self::Fluid, Self::CannedFluid, Self::CompositedCanned, Self::StrictCanned];
-
-    /// As Parlant writes it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fluid => "fluid",
-            Self::CannedFluid => "canned_fluid",
-            Self::CompositedCanned => "composited_canned",
-            Self::StrictCanned => "strict_canned",
-        }
-    }
-}
-
-impl FromSetting for CompositionMode {
-    fn from_setting(text: &str) -> Result<Self, String> {
-        let expected = || "must be fluid, canned_fluid, composited_canned or strict_canned".to_owned();
-        Self::ALL.into_iter().find(|mode| mode.as_str() == text).ok_or_else(expected)
-    }
+    /// How every agent composes its answers (`PARLANT_COMPOSITION_MODE`), in Parlant's words.
+    pub composition_mode: String,
 }
 
 impl Config {
     /// Parlant at that address, without a token.
     #[must_use]
     pub fn new(base_url: impl Into<String>) -> Self {
-        Self { base_url: base_url.into(), token: None, composition_mode: CompositionMode::default() }
+        Self { base_url: base_url.into(), token: None, composition_mode: MODES[0].to_owned() }
     }
 
     /// Reads [`VARIABLES`]; none when nobody said where Parlant is.
     pub fn from_settings(settings: &mut Settings) -> Option<Self> {
         let token = settings.secret(&TOKEN);
-        let composition_mode = settings.value(&COMPOSITION_MODE);
+        let composition_mode: String = settings.value(&COMPOSITION_MODE);
+        if !MODES.contains(&&*composition_mode) {
+            settings.problem(&COMPOSITION_MODE, format!("must be one of {}", MODES.join(", ")));
+        }
         let base_url: String = settings.optional(&BASE_URL)?;
         if let Err(error) = base(&base_url) {
             settings.problem(&BASE_URL, error.to_string());
@@ -123,7 +93,7 @@ mod tests {
             ("PARLANT_COMPOSITION_MODE", "strict_canned"),
         ]);
         let config = config.unwrap();
-        assert_eq!((config.composition_mode, problems.len()), (CompositionMode::StrictCanned, 0));
+        assert_eq!((&*config.composition_mode, problems.len()), ("strict_canned", 0));
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

@@ -12,16 +12,18 @@ pub enum ConfigError {
     HttpClient(#[source] reqwest::Error),
 }
 
-/// Why the engine did not do what it was asked. Holds no text of Parlant's: no traceback, no headers, no message.
+/// Why the engine did not do what it was asked, and what to do about it. Holds no text of Parlant's: no traceback, no
+/// headers, no message.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No answer, or none that says anything about the request. It may have been done all the same.
+    /// No answer, or none that says anything about the request: try again later. It may have been done all the same.
     #[error("the engine cannot be reached or is failing")]
     Unreachable(#[source] Cause),
-    /// The engine does not know the agent or session: never made, removed, or lost in a restart.
+    /// The engine does not know the agent or session: never made, removed, or lost in a restart. Synchronise the agent
+    /// and open the session again.
     #[error("the engine does not know the agent or session")]
     NotFound,
-    /// The engine will never take this request.
+    /// The engine will never take this request: give up.
     #[error("the engine refuses the request: status {status}")]
     Rejected {
         /// The HTTP status.
@@ -49,28 +51,7 @@ pub enum Cause {
     Garbage,
 }
 
-/// What to do about an [`Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Try again later.
-    Unavailable,
-    /// Synchronise the agent, open the session again.
-    NotFound,
-    /// Give up.
-    Permanent,
-}
-
 impl Error {
-    /// What to do about it.
-    #[must_use]
-    pub const fn class(&self) -> Class {
-        match self {
-            Self::Unreachable(_) => Class::Unavailable,
-            Self::NotFound => Class::NotFound,
-            Self::Rejected { .. } => Class::Permanent,
-        }
-    }
-
     pub(crate) const fn garbage() -> Self {
         Self::Unreachable(Cause::Garbage)
     }

@@ -57,8 +57,8 @@ mod sessions;
 
 pub use agents::AgentSpec;
 pub use client::{Engine, Health, State};
-pub use config::{BASE_URL, COMPOSITION_MODE, CompositionMode, Config, TOKEN, VARIABLES};
-pub use error::{Cause, Class, ConfigError, Error};
+pub use config::{BASE_URL, COMPOSITION_MODE, Config, TOKEN, VARIABLES};
+pub use error::{Cause, ConfigError, Error};
 pub use events::{Event, Kind, Status};
 pub use sessions::{Delivered, Open, Said, customer_id};
 
