@@ -31,6 +31,23 @@ async fn a_killed_replica_s_turns_go_on_elsewhere_when_its_leases_have_run_out()
 }
 
 #[tokio::test]
+async fn an_answer_that_nobody_was_there_to_hear_is_found_however_late() {
+    let brief = DeliveryConfig { turn_timeout: Duration::from_secs(1), lease: Duration::from_millis(300), ..QUICK };
+    let mut stage = stage(brief).await;
+    stage.echo.pause(Duration::from_millis(300));
+    let doomed = stage.run();
+    let session = stage.session().await;
+    stage.post(session, "Hello").await;
+    stage.until("delivered", "select exists (select from parlant_outbox where delivered_at is not null)").await;
+    drop(doomed);
+    let late = "select delivered_at < clock_timestamp() - interval '1.5 s' from parlant_outbox";
+    stage.until("it is late", late).await;
+    let _heir = stage.replica(brief, &config(stage.database().url()));
+    assert_eq!(stage.settled().await, Verdict { answered: 1, ..Verdict::default() });
+    assert_eq!(stage.echo.posted().len(), 1);
+}
+
+#[tokio::test]
 async fn a_replica_that_ends_hands_its_turns_over_at_once() {
     let long = DeliveryConfig { lease: Duration::from_mins(10), ..QUICK };
     let mut stage = stage(long).await;
