@@ -51,7 +51,11 @@ async fn a_message_is_answered_and_the_report_says_by_whom() {
     assert_eq!(report["checks"]["engine"]["critical"], false);
     assert_eq!(report["checks"]["engine"]["details"], json!({ "version": "echo" }));
     assert_eq!(report["dependencies"]["engine"]["status"], "healthy");
-    assert!(!server.log().contains("not answered"), "{}", server.log());
+    let log = server.log();
+    assert!(!log.contains("not answered"), "{log}");
+    let ended = log.lines().find(|line| line.contains(r#""message":"A turn ended""#)).unwrap();
+    let ended: Value = serde_json::from_str(ended).unwrap();
+    assert!(ended["outcome"] == "answered" && ended["duration_ms"].is_u64(), "{ended}");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ const FLOORS: [(&str, u8); 18] = [
 ];
 
 /// Who may depend on a library that belongs to one room's job.
-const OWNERS: [(&str, &[&str]); 7] = [
+const OWNERS: [(&str, &[&str]); 8] = [
     ("actix-web", &["parlant-api", "parlant-auth-bridge", "parlant-engine"]),
     ("actix-cors", &["parlant-api"]),
     ("clap", &["parlant-backup", "parlant-migrate", "parlant-ops", "parlant-server"]),
@@ -39,6 +39,7 @@ const OWNERS: [(&str, &[&str]); 7] = [
     ("jsonwebtoken", &["parlant-auth-bridge"]),
     ("metrics-exporter-prometheus", &["parlant-metrics"]),
     ("reqwest", &["parlant-alerting", "parlant-auth-bridge", "parlant-engine", "parlant-health"]),
+    ("utoipa", &["parlant-api"]),
 ];
 
 fn root() -> PathBuf {

@@ -152,6 +152,23 @@ async fn a_request_under_way_is_answered_after_sigterm_and_a_stuck_one_ends_with
 }
 
 #[tokio::test]
+async fn limits_and_trusted_proxies_are_those_of_the_settings() {
+    let database = database().await;
+    let settings = [("RATE_LIMIT_BURST", "1"), ("RATE_LIMIT_PER_MINUTE", "1"), ("TRUSTED_PROXIES", "127.0.0.1")];
+    let (mut server, _directory) = serve(&database.url(), &settings);
+    let address = server.address().await;
+    for (client_address, expected) in [
+        ("198.51.100.1", StatusCode::OK),
+        ("198.51.100.1", StatusCode::TOO_MANY_REQUESTS),
+        ("198.51.100.2", StatusCode::OK),
+    ] {
+        let request = client().get(format!("{address}/api/v1/auth/status")).header("x-forwarded-for", client_address);
+        assert_eq!(request.send().await.unwrap().status(), expected, "{client_address}");
+    }
+    server.wait_for(|log| log.contains(r#""client":"198.51.100.2""#).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let database = database().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
