@@ -108,3 +108,20 @@ async fn a_stream_outlives_its_database_and_misses_nothing() {
     while socket.next().await.unwrap() != json!({"type": "events:missed"}) {}
     eventually("heard again", async || scraped("parlant_live_connected", &[]) >= 1.0).await;
 }
+
+#[tokio::test]
+async fn what_nobody_told_is_found_with_the_next_heart_beat() {
+    let database = database().await;
+    let people = People::of(&database.sim().await).await;
+    // They do not hear each other.
+    let (one, other) = (Server::start(&database), Server::start(&database));
+    let here = one.caller(&people.ada_token);
+    let conversation = Conversation::start(here, &people.workspace).await;
+    let mut events = conversation.follow(other.caller(&people.ada_token)).await;
+    let message = conversation.say(here, "hello").await;
+    conversation.end(here).await;
+    let asked = Instant::now();
+    assert_eq!(events.message().await, message);
+    assert_eq!(events.next().await.unwrap().name, "session:ended");
+    assert!(asked.elapsed() > Duration::from_secs(5), "{:?}", asked.elapsed());
+}

@@ -9,6 +9,9 @@ use tokio::net::TcpSocket;
 use crate::house::{Caller, People, Server, eventually, scraped};
 use crate::stream::Conversation;
 
+const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 /// A client that asks and then reads nothing.
 async fn deaf(server: &Server, token: &str, path: &str, headers: &str) -> tokio::net::TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
@@ -38,9 +41,7 @@ async fn who_does_not_read_is_cut_and_counted() {
     let server = Server::start(&database);
     let ada = server.caller(&people.ada_token);
     let conversation = Conversation::start(ada, &people.workspace).await;
-    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let mut socket = deaf(&server, &people.ada_token, "/api/v1/agents/ws", handshake).await;
+    let mut socket = deaf(&server, &people.ada_token, "/api/v1/agents/ws", HANDSHAKE).await;
     // Its head has come: it listens.
     let mut head = [0; 12];
     socket.read_exact(&mut head).await.unwrap();
@@ -62,4 +63,17 @@ async fn who_does_not_read_is_cut_and_counted() {
         let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await.unwrap();
         assert!(rest.len() < 80 * 128_000, "{}", rest.len());
     }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_pings_is_gone() {
+    let database = database().await;
+    let people = People::of(&database.sim().await).await;
+    let server = Server::start(&database);
+    let mut socket = deaf(&server, &people.ada_token, "/api/v1/agents/ws", HANDSHAKE).await;
+    let start = Instant::now();
+    let mut all = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(45), socket.read_to_end(&mut all)).await.unwrap();
+    assert!(start.elapsed() > Duration::from_secs(25), "{:?}", start.elapsed());
+    assert!(all.ends_with(b"\r\n\r\n\x89\x00"), "one ping and no more: {all:?}");
 }
