@@ -5,7 +5,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 _default:
     @just --list --unsorted
 
-# Install what the tests need beside Rust: PostgreSQL, Node.js 20, PgBouncer (Debian; needs root)
+# Install what the tests need beside Rust: PostgreSQL, Node.js 20, Chromium and others (Debian; needs root)
 setup:
     .ci/setup
 

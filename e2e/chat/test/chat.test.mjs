@@ -117,15 +117,17 @@ function post(content) {
 
 test('an agent is made and answers while one looks', async () => {
   await begin();
-  await say('Hello, is anybody there?');
-  await say('A second\nline'.replace('\n', ' '));
+  await say('Hello! Is anybody there?');
+  await say('Good. What do you know about the house?');
   assert.deepEqual(await types(), ['user', 'agent', 'user', 'agent']);
   const [, answer] = await texts();
   assert.match(answer, /echo/);
   await page.waitForFunction(() => document.getElementById('status').textContent === '');
   assert.ok((await page.evaluate(() => statuses)).some((text) => /typing/.test(text)));
   if (process.env.PICTURE) {
-    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.type('And when is breakfast?');
+    await page.keyboard.press('Enter');
+    await page.getByText('is typing').waitFor();
     await page.screenshot({ path: process.env.PICTURE });
   }
   calm();

@@ -304,3 +304,14 @@ pub(crate) fn complete_in_itself(page: &Answer) {
     }
     assert!(!policy.contains("unsafe"), "{policy}");
 }
+
+#[test]
+fn the_page_about_http_lists_every_route() {
+    let page = include_str!("../../../../docs/reference/http.md");
+    for (path, method, _) in operations() {
+        let route = format!("| `{} {path}", method.to_uppercase());
+        let listed =
+            page.lines().any(|line| line.strip_prefix(&route).is_some_and(|rest| rest.starts_with(['`', '?'])));
+        assert!(listed, "{route}");
+    }
+}
