@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use parlant_backup_core::{
-    Existing, Level, Listed, Lock, Name, Numbers, Reason, RestoreRequest, find, list as list_store,
+    Evidence, Existing, Level, Listed, Lock, Name, Numbers, Reason, RestoreRequest, find, list as list_store,
     prune as prune_store, restore as restore_backup, trial_server, verify as verify_backup,
 };
 use serde::Serialize;
@@ -24,12 +24,9 @@ pub(crate) struct Inventory {
 /// What a verification found.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verdict {
-    pub(crate) name: Name,
     pub(crate) place: String,
-    pub(crate) level: Level,
-    pub(crate) tables: usize,
-    pub(crate) rows: u64,
-    pub(crate) duration_seconds: f64,
+    #[serde(flatten)]
+    pub(crate) evidence: Evidence,
 }
 
 /// What goes and what stays in one place.
@@ -75,15 +72,7 @@ pub(crate) async fn verify(context: &Context<'_>, arguments: &VerifyArguments) -
     if evidence.level == Level::Restore {
         record(context, Numbers { verified: Some(evidence.verified_at), ..Numbers::default() });
     }
-    let verdict = Verdict {
-        name,
-        place: store.to_string(),
-        level: evidence.level,
-        tables: evidence.tables,
-        rows: evidence.rows,
-        duration_seconds: evidence.duration_seconds,
-    };
-    context.print(&verdict, render::verdict)?;
+    context.print(&Verdict { place: store.to_string(), evidence }, render::verdict)?;
     Ok(Exit::Good)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use parlant_backup_core::{Level, Restored, State};
+use parlant_backup_core::{Evidence, Level, Restored, State};
 
 use crate::examine::{Inventory, Pruning, Verdict};
 use crate::make::Outcome;
@@ -60,7 +60,8 @@ pub(crate) fn list(places: &[Inventory]) -> String {
 
 /// What a verification found.
 pub(crate) fn verdict(verdict: &Verdict) -> String {
-    let Verdict { name, place, level, tables, rows, duration_seconds } = verdict;
+    let Verdict { place, evidence } = verdict;
+    let Evidence { name, level, tables, rows, duration_seconds, .. } = evidence;
     match level {
         Level::Read => {
             format!("{name} in {place}: every byte can be read ({duration_seconds:.1} s); nothing was restored")

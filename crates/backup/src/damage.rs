@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Difference;
 
-/// Most differences that are named in one message.
+/// Most things that are named in one message.
 const NAMED: usize = 5;
 
 /// Why a backup is not what it should be.
@@ -76,15 +76,15 @@ impl fmt::Display for Damage {
             Self::Structure { reason } => write!(f, "pg_restore cannot read the dump: {reason}"),
             Self::Restore { reason } => write!(f, "pg_restore cannot restore the dump: {reason}"),
             Self::Content { differences } => {
-                f.write_str("the restored tables are not those of the manifest: ")?;
-                for (index, difference) in differences.iter().take(NAMED).enumerate() {
-                    write!(f, "{}{difference}", if index > 0 { ", " } else { "" })?;
-                }
-                match differences.len().saturating_sub(NAMED) {
-                    0 => Ok(()),
-                    more => write!(f, " and {more} more"),
-                }
+                write!(f, "the restored tables are not those of the manifest: {}", list(differences))
             }
         }
     }
+}
+
+/// The first few of them, and how many more there are.
+pub(crate) fn list(all: &[impl fmt::Display]) -> String {
+    let shown: Vec<_> = all.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = all.len() - shown.len();
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }

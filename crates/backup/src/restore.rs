@@ -14,7 +14,7 @@ use tokio_postgres::types::Type;
 
 use crate::load::Load;
 use crate::progress::Reporter;
-use crate::scratch::{Locale, Scratch, Server, identifier, scratch_name};
+use crate::scratch::{Locale, Scratch, Server, identifier, in_database, scratch_name};
 use crate::tools::find_program;
 use crate::verify::{manifest, unless};
 use crate::{Config, Error, Name, Store};
@@ -135,7 +135,9 @@ pub async fn restore(
         jobs: request.jobs.or_else(|| available_parallelism().ok().map(usize::from)).unwrap_or(1),
         progress,
     };
-    if let Err(error) = unless(interrupted, fill(&scratch, &load, old.is_some().then_some(&request.database))).await {
+    if let Err(error) =
+        unless(interrupted, make_ready(&scratch, &load, old.is_some().then_some(&request.database))).await
+    {
         // What cannot be dropped now is dropped by the next run.
         if let Err(left) = scratch.discard().await {
             tracing::warn!("A scratch database stays: {left}");
@@ -158,14 +160,11 @@ pub async fn restore(
 }
 
 /// Restores, compares, and makes ready for use.
-async fn fill(scratch: &Scratch<'_>, load: &Load<'_>, like: Option<&String>) -> Result<(), Error> {
-    let config = scratch.config();
-    load.restore(&config, &scratch.name).await?;
-    load.progress.step("Comparing", 0);
-    scratch.compare(load.manifest).await?;
+async fn make_ready(scratch: &Scratch<'_>, load: &Load<'_>, like: Option<&String>) -> Result<(), Error> {
+    scratch.fill(load).await?;
     // Without statistics its first queries would be planned for empty tables.
     load.progress.step("Analyzing", 0);
-    let client = parlant_db_pool::connect(&config).await?;
+    let client = parlant_db_pool::connect(&scratch.config()).await?;
     client.batch_execute("-- analyze_restored\nanalyze").await.map_err(Error::database("analyze the tables"))?;
     drop(client);
     match like {
@@ -242,7 +241,7 @@ from pg_catalog.pg_database where datname = $1";
         let Some(row) = found.map_err(Error::database("look for the database"))?.into_iter().next() else {
             return Ok(None);
         };
-        let client = parlant_db_pool::connect(&self.database(database)).await?;
+        let client = parlant_db_pool::connect(&in_database(&self.config, database)).await?;
         let sql = "-- tables_in_use
 select n.nspname = 'public' and starts_with(c.relname::text, 'parlant_') as ours
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -44,7 +44,7 @@ const SETTINGS: [(&str, &str); 12] = [
 pub struct Server {
     pub(crate) admin: Client,
     /// Of this one server, whatever the database.
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) major: u32,
     cluster: Option<(Cluster, Installation)>,
 }
@@ -97,11 +97,6 @@ impl Server {
     /// Where its own programs are, when that is known.
     pub(crate) fn bin_dir(&self) -> Option<&Path> {
         self.cluster.as_ref().map(|(_, installation)| installation.bin_dir())
-    }
-
-    /// How to reach a database of it.
-    pub(crate) fn database(&self, name: &str) -> Config {
-        in_database(&self.config, name)
     }
 
     /// Drops the scratch databases that processes left which are gone.
@@ -171,7 +166,7 @@ impl Server {
 impl Scratch<'_> {
     /// How to reach it.
     pub(crate) fn config(&self) -> Config {
-        self.server.database(&self.name)
+        in_database(&self.server.config, &self.name)
     }
 
     /// What its tables contain.

@@ -4,6 +4,7 @@ use parlant_db_pool::{Config, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::Error;
+use crate::damage::list;
 use crate::fingerprint::{Fingerprints, Scope, fingerprints};
 use crate::manifest::Database;
 use crate::scratch::in_database;
@@ -77,9 +78,6 @@ select
 
 /// The tables of Sim that hold nothing but what admits somebody for some time: who is missing there signs in again.
 const SESSION_TABLES: [&str; 2] = ["public.session", "public.verification"];
-
-/// Names in messages at most.
-const NAMES: usize = 5;
 
 /// One server, one state of its database, for as long as this exists.
 pub(crate) struct Source {
@@ -214,10 +212,4 @@ async fn obstacles(client: &Client, scope: &Scope) -> Result<(u64, Vec<String>),
     let foreign: Vec<String> = row.get("foreign_tables");
     let warning = (!foreign.is_empty()).then(|| format!("rows of foreign tables are not in it: {}", list(&foreign)));
     Ok((row.get::<_, i64>("bytes").unsigned_abs(), warning.into_iter().collect()))
-}
-
-fn list(names: &[String]) -> String {
-    let more = names.len().saturating_sub(NAMES);
-    let shown = names[..names.len() - more].join(", ");
-    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }

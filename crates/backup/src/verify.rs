@@ -99,12 +99,7 @@ async fn examine(
     // Sorting by the bytes is faster, and needs no locale that this system may not have.
     let locale = Locale { encoding: &manifest.database.encoding, collate: "C", ctype: "C" };
     let scratch = server.scratch("verify", Utc::now(), &locale).await?;
-    let compared = async {
-        load.restore(&scratch.config(), &scratch.name).await?;
-        progress.step("Comparing", 0);
-        scratch.compare(manifest).await
-    };
-    let compared = unless(interrupted, compared).await;
+    let compared = unless(interrupted, scratch.fill(&load)).await;
     scratch.discard().await?;
     compared?;
     evidence.tables = manifest.tables.len();
@@ -172,8 +167,11 @@ where not exists (select from pg_catalog.pg_available_extensions e where e.name 
 }
 
 impl crate::scratch::Scratch<'_> {
-    /// Fails unless its tables are those of the manifest.
-    pub(crate) async fn compare(&self, manifest: &Manifest) -> Result<(), Error> {
+    /// Restores into it, and fails unless its tables are those of the manifest then.
+    pub(crate) async fn fill(&self, load: &Load<'_>) -> Result<(), Error> {
+        load.restore(&self.config(), &self.name).await?;
+        load.progress.step("Comparing", 0);
+        let manifest = load.manifest;
         let differences = differences(&manifest.tables, &self.fingerprints(&manifest.scope).await?);
         if differences.is_empty() {
             return Ok(());

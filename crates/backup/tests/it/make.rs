@@ -2,6 +2,7 @@ use std::fs;
 use std::future::pending;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use parlant_backup_core::{Config, Error, Lock, Made, Reporter, Request, Scope, make};
@@ -29,8 +30,11 @@ fn fake_pg_dump(world: &mut World, version: &str, script: &str) {
     let path = dir.join("pg_dump");
     let text =
         format!("#!/bin/sh\n[ \"$1\" = --version ] && echo 'pg_dump (PostgreSQL) {version}' && exit\n{script}\n");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    // Written by another process: what this one has open for writing, a child that another test forks has for a moment,
+    // too, and the system runs no file that is open for writing.
+    let mut writer = Command::new("/bin/sh");
+    writer.args(["-c", "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\""]).arg(&path).arg(text);
+    assert!(writer.status().unwrap().success());
     world.config.bin_dir = Some(dir);
 }
 
