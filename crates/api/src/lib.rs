@@ -85,8 +85,8 @@ pub use extract::{
     Admin, Authenticated, BODY_LIMIT, FromCaller, Json, Level, MaybeAuthenticated, Read, WorkspaceAccess, Write,
 };
 pub use field_errors::FieldErrors;
-pub use rate_limit::{RateLimit, RateLimits, Standing};
 pub use openapi::openapi;
+pub use rate_limit::{RateLimit, RateLimits, Standing};
 pub use readiness::Readiness;
 pub use routes::{Chat, Scrape};
 pub use server::{serve, serve_metrics};

@@ -7,8 +7,8 @@ mod path;
 mod query;
 mod wrong_field;
 
-pub(crate) use caller::{in_workspace, judge};
 pub use caller::{Admin, Authenticated, FromCaller, Level, MaybeAuthenticated, Read, WorkspaceAccess, Write};
+pub(crate) use caller::{in_workspace, judge};
 pub(crate) use conditions::{IfMatch, idempotency_key, if_match};
 pub(crate) use json::OptionalJson;
 pub use json::{BODY_LIMIT, Json};

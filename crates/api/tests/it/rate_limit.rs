@@ -22,12 +22,8 @@ const STATUS: &str = "/api/v1/auth/status";
 const ME: &str = "/api/v1/auth/me";
 
 fn limit(per_minute: u32, burst: u32, invalid_tokens: u32) -> Option<RateLimit> {
-    let number = NonZeroU32::new;
-    Some(RateLimit {
-        per_minute: number(per_minute).unwrap(),
-        burst: number(burst).unwrap(),
-        invalid_tokens: number(invalid_tokens),
-    })
+    let (per_minute, burst) = NonZeroU32::new(per_minute).zip(NonZeroU32::new(burst))?;
+    Some(RateLimit { per_minute, burst, invalid_tokens: NonZeroU32::new(invalid_tokens) })
 }
 
 /// One request in ten seconds comes back: nothing in the time that a test takes.
@@ -35,7 +31,7 @@ fn at_most(burst: u32) -> Option<RateLimit> {
     limit(6, burst, 0)
 }
 
-async fn server(database: &TestDatabase, options: impl FnOnce(&mut Options)) -> Server {
+fn server(database: &TestDatabase, options: impl FnOnce(&mut Options)) -> Server {
     let mut all = Options::new(database);
     options(&mut all);
     Server::with(all)
@@ -101,8 +97,7 @@ async fn every_credential_has_a_bucket_of_its_own_and_so_has_the_address_of_thos
     let server = server(&database, |options| {
         options.rate_limit = at_most(5);
         options.more = |config| Endpoint::new("/test/streams").get(stream_of_three).mount(config);
-    })
-    .await;
+    });
     let (ada, bob) = (server.caller(&people.ada_token), server.caller(&people.bob_token));
     let limited = |reason| scraped(RATE_LIMITED, &[("reason", reason)]);
     let (by_credential, by_address) = (limited("credential"), limited("address"));
@@ -140,7 +135,7 @@ async fn every_credential_has_a_bucket_of_its_own_and_so_has_the_address_of_thos
 #[tokio::test]
 async fn probes_and_scrapes_are_not_limited() {
     let database = database().await;
-    let server = server(&database, |options| options.rate_limit = at_most(1)).await;
+    let server = server(&database, |options| options.rate_limit = at_most(1));
     server.get(STATUS).await.expect(200);
     assert_limited(&server.get(STATUS).await, 1);
     for path in ["/livez", "/readyz", "/health", "/metrics", "/livez/"] {
@@ -155,7 +150,7 @@ async fn probes_and_scrapes_are_not_limited() {
 #[tokio::test]
 async fn what_is_used_up_comes_back_when_it_was_said_to() {
     let database = database().await;
-    let server = server(&database, |options| options.rate_limit = limit(60, 1, 0)).await;
+    let server = server(&database, |options| options.rate_limit = limit(60, 1, 0));
     let asked = Instant::now();
     server.get(STATUS).await.expect(200);
     let limited = server.get(STATUS).await;
@@ -172,8 +167,7 @@ async fn a_strangers_word_on_where_it_comes_from_does_not_count() {
         let server = server(&database, |options| {
             options.rate_limit = at_most(3);
             options.trusted_proxies = trusted.parse().unwrap();
-        })
-        .await;
+        });
         let stranger = From::address(&server, "127.0.0.1");
         for (remaining, client) in [(2, "198.51.100.1"), (1, "192.0.2.1"), (0, "2001:db8::1, 127.0.0.9")] {
             assert_left(&stranger.forwarded(client).await, 3, remaining, 10 * (3 - remaining));
@@ -202,8 +196,7 @@ async fn behind_trusted_proxies_each_client_counts_for_itself() {
     let server = server(&database, |options| {
         options.rate_limit = at_most(2);
         options.trusted_proxies = "127.0.0.0/30, 192.0.2.0/24".parse().unwrap();
-    })
-    .await;
+    });
     let (proxy, other) = (From::address(&server, "127.0.0.1"), From::address(&server, "127.0.0.2"));
     assert_left(&proxy.forwarded("198.51.100.1").await, 2, 1, 10);
     assert_left(&other.forwarded("203.0.113.7, 198.51.100.1, 192.0.2.8").await, 2, 0, 20);
@@ -233,7 +226,7 @@ async fn those_who_sign_in_behind_one_address_do_not_use_it_up() {
     let database = database().await;
     let sim = database.sim().await;
     let user = sim.user("Ada").await;
-    let server = server(&database, |options| options.rate_limit = at_most(9)).await;
+    let server = server(&database, |options| options.rate_limit = at_most(9));
     for _ in 0..20 {
         let token = sim.session(&user).await;
         assert_left(&server.caller(&token).get(ME).await, 9, 8, 10);
@@ -251,7 +244,7 @@ async fn those_who_sign_in_behind_one_address_do_not_use_it_up() {
 async fn who_signs_out_is_a_stranger_again() {
     let database = database().await;
     let people = People::of(&database.sim().await).await;
-    let server = server(&database, |options| options.rate_limit = limit(6, 1000, 0)).await;
+    let server = server(&database, |options| options.rate_limit = limit(6, 1000, 0));
     let ada = server.caller(&people.ada_token);
     for remaining in (990..1000).rev() {
         assert_eq!(ada.get(ME).await.header("x-ratelimit-remaining"), remaining.to_string());
@@ -308,7 +301,7 @@ async fn who_guesses_is_refused_unasked_and_harms_nobody_who_is_known() {
 #[tokio::test]
 async fn guesses_in_the_bodies_of_validations_count_as_well() {
     let database = database().await;
-    let server = server(&database, |options| options.rate_limit = limit(600, 200, 3)).await;
+    let server = server(&database, |options| options.rate_limit = limit(600, 200, 3));
     let validate = async || {
         let request = server.request(Method::POST, "/api/v1/auth/validate").json(&json!({ "token": invented() }));
         answer(request).await
@@ -323,7 +316,7 @@ async fn guesses_in_the_bodies_of_validations_count_as_well() {
 #[tokio::test]
 async fn guesses_are_forgiven_with_time() {
     let database = database().await;
-    let server = server(&database, |options| options.rate_limit = limit(6000, 1000, 60)).await;
+    let server = server(&database, |options| options.rate_limit = limit(6000, 1000, 60));
     let guess = async || server.caller(&invented()).get(ME).await.status.as_u16();
     let mut guesses = 0;
     while guess().await == 401 {
@@ -339,8 +332,7 @@ async fn a_page_of_another_origin_can_read_why_it_was_refused() {
     let server = server(&database, |options| {
         options.rate_limit = at_most(1);
         options.cors_origins = vec!["https://sim.example.com".to_owned()];
-    })
-    .await;
+    });
     let ask = |method| answer(server.request(method, STATUS).header("origin", "https://sim.example.com"));
     ask(Method::GET).await.expect(200);
     let limited = ask(Method::GET).await;

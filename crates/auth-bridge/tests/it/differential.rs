@@ -127,7 +127,7 @@ impl World {
         let users = self.users.iter().enumerate().map(|(n, user)| {
             let UserRow { banned, email_verified, .. } = user;
             let (name, image) = (quoted(&user.name), or_null(user.image.as_ref().map(quoted)));
-            let (banned, ban_expires) = (or_null(*banned), or_null(user.ban_expires.map(quoted)));
+            let (banned, ban_expires) = (or_null(*banned), or_null(user.ban_expires.as_ref().map(quoted)));
             let role = or_null(user.role.map(quoted));
             format!(
                 "'u{n}', {name}, 'u{n}@x', {email_verified}, {image}, {role}, {banned}, {ban_expires}, now(), now()"
@@ -141,14 +141,14 @@ impl World {
         let workspaces = existing.map(|(n, workspace)| {
             let (name, owner) = (quoted(&workspace.name), workspace.owner);
             let organization = or_null(workspace.organization.map(|n| format!("'o{n}'")));
-            let archived_at = or_null(workspace.archived_at.map(quoted));
+            let archived_at = or_null(workspace.archived_at.as_ref().map(quoted));
             format!("'w{n}', {name}, 'u{owner}', 'u{owner}', {organization}, {archived_at}")
         });
         let permissions = self.permissions.iter().enumerate().map(|(n, ((user, kind, workspace), permission))| {
             format!("'p{n}', 'u{user}', '{kind}', 'w{workspace}', '{permission}'")
         });
         let sessions = self.sessions.iter().enumerate().map(|(n, session)| {
-            let (user, expires_at) = (session.user, quoted(session.expires_at));
+            let (user, expires_at) = (session.user, quoted(&session.expires_at));
             let organization = or_null(session.active_organization.map(|n| format!("'o{n}'")));
             let impersonated_by = or_null(session.impersonated_by.map(|n| format!("'u{n}'")));
             format!("'s{n}', 't{n}', 'u{user}', {expires_at}, {organization}, {impersonated_by}, now(), now()")
@@ -269,7 +269,7 @@ fn insert(table: &str, rows: impl Iterator<Item = String>) -> String {
     format!("insert into {table} values ({});\n", rows.join("), ("))
 }
 
-fn quoted(value: impl ToString) -> String {
+fn quoted(value: &(impl ToString + ?Sized)) -> String {
     format!("'{}'", value.to_string().replace('\'', "''"))
 }
 
