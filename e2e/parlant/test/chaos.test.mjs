@@ -16,7 +16,7 @@ const bridges = [];
 const world = World.around(async () => {
   parlant = await world.parlant();
   for (let index = 0; index < 2; index += 1) {
-    bridges.push(await world.bridge(parlant, { PARLANT_TURN_TIMEOUT: '30s' }));
+    bridges.push(await world.bridge(parlant, { PARLANT_TURN_TIMEOUT: '60s' }));
   }
 });
 
