@@ -41,7 +41,9 @@ async fn each_hears_what_it_listens_to_in_order_and_nothing_else() {
         notice("of others", Uuid::now_v7(), What::SessionEnded),
         notice("sales", one, What::Status(TurnStatus::Typing)),
     ];
-    told.iter().for_each(|notice| live.announce(notice.clone()));
+    for notice in &told {
+        live.announce(notice.clone());
+    }
     for index in [0, 3] {
         assert_eq!(heard(&mut session).await.as_ref(), Some(&told[index]));
     }
@@ -97,7 +99,9 @@ async fn processes_hear_each_other_once_and_know_what_they_missed() {
 
     let told: Vec<_> = (0..500).map(|offset| notice("sales", id, What::Message { offset })).collect();
     for batch in told.chunks(20) {
-        batch.iter().for_each(|notice| here.announce(notice.clone()));
+        for notice in batch {
+            here.announce(notice.clone());
+        }
         for notice in batch {
             assert_eq!(heard(&mut at_home).await.as_ref(), Some(notice));
             assert_eq!(heard(&mut elsewhere).await.as_ref(), Some(notice));
