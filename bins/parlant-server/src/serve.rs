@@ -154,25 +154,44 @@ impl Running {
     /// signal ends them at once.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let Self { mut server, readiness, pool, answers, grace, background, mut signals, _log, .. } = self;
-        serve_until_signalled(&mut server, &mut signals).await?;
+        tokio::select! {
+            ended = &mut server => {
+                ended.context("the server ended")?;
+                anyhow::bail!("the server ended without being asked to");
+            }
+            name = signals.next() => tracing::info!(signal = name, "Stopping"),
+        }
         readiness.drain();
-        // Other servers go on with what is not answered yet, while requests end here.
-        let answers_end = async {
-            if let Some(answers) = answers {
-                answers.end(grace).await;
-            }
+        let orderly = async {
+            let handle = server.handle();
+            let requests = async {
+                tokio::select! {
+                    ended = server => ended,
+                    () = handle.stop(true) => Ok(()),
+                }
+            };
+            // Other servers go on with what is not answered yet, while requests end here.
+            let answers = async {
+                if let Some(answers) = answers {
+                    answers.end(grace).await;
+                }
+            };
+            let (ended, ()) = tokio::join!(requests, answers);
+            let cut_off = async {
+                while readiness.under_way() > 0 {
+                    sleep(CUT_OFF_POLL).await;
+                }
+            };
+            // Unless a worker is stuck.
+            let _ = timeout(CUT_OFF_WAIT, cut_off).await;
+            drop(background);
+            pool.close().await;
+            ended
         };
-        let (ended, ()) = tokio::join!(drain(&mut server, &mut signals), answers_end);
-        ended?;
-        let cut_off = async {
-            while readiness.under_way() > 0 {
-                sleep(CUT_OFF_POLL).await;
-            }
-        };
-        // Unless a worker is stuck.
-        let _ = timeout(CUT_OFF_WAIT, cut_off).await;
-        drop(background);
-        pool.close().await;
+        tokio::select! {
+            ended = orderly => ended.context("the server ended")?,
+            name = signals.next() => tracing::warn!(signal = name, "Stopping at once"),
+        }
         tracing::info!("Stopped");
         Ok(())
     }
@@ -192,32 +211,6 @@ impl Answers {
         drop(self.stop);
         let _ = timeout(grace, self.running).await;
     }
-}
-
-async fn serve_until_signalled(server: &mut parlant_api::Server, signals: &mut Signals) -> anyhow::Result<()> {
-    tokio::select! {
-        ended = server => {
-            ended.context("the server ended")?;
-            anyhow::bail!("the server ended without being asked to");
-        }
-        name = signals.next() => tracing::info!(signal = name, "Stopping"),
-    }
-    Ok(())
-}
-
-/// Lets requests under way end.
-async fn drain(server: &mut parlant_api::Server, signals: &mut Signals) -> anyhow::Result<()> {
-    let handle = server.handle();
-    let stopped = handle.stop(true);
-    tokio::select! {
-        ended = &mut *server => ended.context("the server ended")?,
-        () = stopped => {}
-        name = signals.next() => {
-            tracing::warn!(signal = name, "Stopping at once");
-            handle.stop(false).await;
-        }
-    }
-    Ok(())
 }
 
 /// The signals that stop the server.

@@ -152,6 +152,24 @@ async fn a_request_under_way_is_answered_after_sigterm_and_a_stuck_one_ends_with
 }
 
 #[tokio::test]
+async fn a_second_signal_waits_for_nobody() {
+    let database = database().await;
+    let (mut server, _directory) = serve(&database.url(), &[("SHUTDOWN_GRACE", "60s")]);
+    let address = server.address().await;
+    let mut stuck = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+    let half = "POST /api/v1/auth/validate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    stuck.write_all(half.as_bytes()).await.unwrap();
+    healthy(&address).await;
+    server.signal(Signal::TERM);
+    server.wait_for(|log| log.contains(r#""message":"Stopping""#).then_some(())).await;
+    let asked = std::time::Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await, Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(server.log().contains("Stopping at once"), "{}", server.log());
+}
+
+#[tokio::test]
 async fn limits_and_trusted_proxies_are_those_of_the_settings() {
     let database = database().await;
     let settings = [("RATE_LIMIT_BURST", "1"), ("RATE_LIMIT_PER_MINUTE", "1"), ("TRUSTED_PROXIES", "127.0.0.1")];
