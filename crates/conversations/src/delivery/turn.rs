@@ -306,7 +306,7 @@ impl Turn<'_> {
         self.announce(What::Status(if end.is_ok() { TurnStatus::Ready } else { TurnStatus::Failed }));
         if let (Err(Reason::Timeout | Reason::Cancelled), Some(twin)) = (end, self.twin.get().or(task.twin.as_ref())) {
             // It is no longer ours: whatever it still says goes nowhere.
-            let _ = delivery.engine.close(twin).await;
+            let _ = timeout(LINGER, delivery.engine.close(twin)).await;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Everything at once, by chance: replicas that are killed, an engine that forgets, refuses, hangs, fails and loses
 //! answers, a database that comes and goes. What the tables say at the end is judged as always.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parlant_conversations::DeliveryConfig;
 use parlant_test_support::ChaosProxy;
@@ -16,7 +16,7 @@ const MESSAGES: usize = 300;
 async fn whatever_fails_every_message_is_answered_or_failed_once() {
     let stage = stage(QUICK).await;
     let proxy = ChaosProxy::start(stage.database().address()).await;
-    let delivery = DeliveryConfig { lease: Duration::from_millis(600), turn_timeout: Duration::from_secs(10), ..QUICK };
+    let delivery = DeliveryConfig { lease: Duration::from_millis(600), ..QUICK };
     let replica = || {
         let mut through = config(stage.database().url_through(proxy.address()));
         through.pool_timeout = Duration::from_secs(1);
@@ -72,7 +72,6 @@ async fn whatever_fails_every_message_is_answered_or_failed_once() {
             _ => pause(10).await,
         }
     }
-    let start = Instant::now();
     let verdict = stage.settled().await;
     let Verdict { answered, engine_error, timeout, cancelled, rejected, gone } = verdict;
     assert_eq!(answered + engine_error + timeout + cancelled, MESSAGES, "{verdict:?}");
@@ -80,7 +79,6 @@ async fn whatever_fails_every_message_is_answered_or_failed_once() {
     assert!(engine_error <= failures, "{verdict:?}: {failures} were to fail");
     // What was failed for the noise around it, and not because it was to fail, is the exception.
     assert!(timeout + cancelled <= MESSAGES / 20, "{verdict:?}");
-    assert!(start.elapsed() < Duration::from_mins(1));
 }
 
 async fn pause(milliseconds: u64) {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use parlant_conversations::{
-    Actor, Conversations, Limits, MessageType, NewMessage, Signal, Subscription, TurnStatus, UsageSampler, What,
+    Actor, Conversations, DeliveryConfig, Limits, MessageType, NewMessage, Signal, Subscription, TurnStatus,
+    UsageSampler, What,
 };
 use parlant_engine::echo::PREFIX;
 use parlant_engine::{Engine, Kind};
@@ -63,7 +64,9 @@ async fn a_message_is_answered_and_everybody_who_listens_learns_of_it() {
 /// Each session has messages that were posted before anybody answered, and one after each answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_sessions_at_once_are_answered_each_in_its_order() {
-    let mut stage = stage(QUICK).await;
+    // However busy this machine is, nobody takes a turn for abandoned.
+    let patient = DeliveryConfig { lease: Duration::from_mins(1), ..QUICK };
+    let mut stage = stage(patient).await;
     stage.echo.pause(Duration::from_millis(5));
     let users: Vec<_> = (0..50).map(|number| format!("user-{number}")).collect();
     let talk = async |user: &str| {
@@ -76,7 +79,7 @@ async fn fifty_sessions_at_once_are_answered_each_in_its_order() {
     };
     let sessions = join_all(users.iter().map(|user| talk(user))).await;
     let _running = stage.run();
-    let _other = stage.replica(QUICK, &config(stage.database().url()));
+    let _other = stage.replica(patient, &config(stage.database().url()));
     let more = async |(user, session): (&String, &uuid::Uuid)| {
         let actor = Actor::new(user, [("w", parlant_auth_bridge::Permission::Read)]);
         for number in 4..6 {
@@ -211,7 +214,7 @@ async fn turns_are_counted_by_their_outcome() {
 
 #[tokio::test]
 async fn no_more_turns_than_allowed_are_under_way_and_no_session_waits_for_another_s_rest() {
-    let mut stage = stage(parlant_conversations::DeliveryConfig { max_turns: 2, ..QUICK }).await;
+    let mut stage = stage(DeliveryConfig { max_turns: 2, ..QUICK }).await;
     stage.echo.pause(Duration::from_millis(200));
     let long = stage.session().await;
     for number in 0..6 {

@@ -30,6 +30,48 @@ async fn a_killed_replica_s_turns_go_on_elsewhere_when_its_leases_have_run_out()
     assert_eq!(stage.echo.posted().len(), 16, "nothing was said twice");
 }
 
+/// From the claim to the stored answer it takes some ten milliseconds: each moment of them is somebody's last.
+#[tokio::test(flavor = "multi_thread")]
+async fn whenever_a_replica_is_killed_the_next_goes_on_from_there() {
+    let stage = stage(QUICK).await;
+    let brief = DeliveryConfig { lease: Duration::from_millis(100), ..QUICK };
+    let session = stage.session().await;
+    for round in 0..60 {
+        if round % 10 == 0 {
+            stage.echo.forget();
+        }
+        stage.post(session, &format!("Round {round}")).await;
+        let doomed = stage.replica(brief, &config(stage.database().url()));
+        tokio::time::sleep(Duration::from_micros(rand::random_range(0..60_000))).await;
+        drop(doomed);
+        stage.verdict().await;
+    }
+    let _heir = stage.replica(QUICK, &config(stage.database().url()));
+    assert_eq!(stage.settled().await, Verdict { answered: 60, ..Verdict::default() });
+}
+
+#[tokio::test]
+async fn a_turn_that_somebody_else_has_taken_is_left_alone() {
+    let mut stage = stage(QUICK).await;
+    stage.echo.pause(Duration::from_millis(300));
+    let _running = stage.run();
+    let session = stage.session().await;
+    stage.post(session, "Hello").await;
+    let delivered = "select exists (select from parlant_outbox where delivered_at is not null)";
+    stage.until("delivered", delivered).await;
+    let client = stage.database().superuser().await;
+    let taken = "update parlant_outbox set lease = gen_random_uuid(), due_at = now() + interval '1 h'";
+    client.batch_execute(taken).await.unwrap();
+    // The answer is there by then, and whoever was to store it has tried to.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(stage.said(session).await, ["user: Hello"]);
+    assert_eq!(stage.verdict().await, Verdict::default());
+
+    client.batch_execute("update parlant_outbox set due_at = now()").await.unwrap();
+    assert_eq!(stage.settled().await, Verdict { answered: 1, ..Verdict::default() });
+    assert_eq!(stage.echo.posted().len(), 1);
+}
+
 #[tokio::test]
 async fn an_answer_that_nobody_was_there_to_hear_is_found_however_late() {
     let brief = DeliveryConfig { turn_timeout: Duration::from_secs(1), lease: Duration::from_millis(300), ..QUICK };
