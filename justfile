@@ -28,6 +28,12 @@ features:
         cargo clippy -p parlant-auth-bridge --no-default-features --features "$feature" -- -D warnings; \
     done
 
+# Run the auth crate's tests with each feature alone; takes some minutes
+test-features:
+    for feature in "" postgres http jwt actix tower testing fixture; do \
+        cargo test -p parlant-auth-bridge --no-default-features --features "$feature"; \
+    done
+
 # Present mutated credentials to the auth crate for so long
 fuzz seconds="60":
     AUTH_FUZZ_SECONDS={{seconds}} cargo test -p parlant-auth-bridge --all-features --test it fuzz -- --nocapture

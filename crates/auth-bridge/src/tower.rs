@@ -94,9 +94,15 @@ where
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let AuthLayer { bridge, required } = self.layer.clone();
+        // By a layer around this one.
+        let judged = request.extensions().get().map(|Judged(caller)| caller.clone());
         let credential = credential(&request);
         Box::pin(async move {
-            match web::admit(&bridge, credential).await {
+            let admitted = match judged {
+                Some(caller) => Ok(caller),
+                None => web::admit(&bridge, credential).await,
+            };
+            match admitted {
                 Ok(None) if required => Ok(response(&Rejection::Missing)),
                 Ok(caller) => {
                     request.extensions_mut().insert(Judged(caller));

@@ -1,6 +1,6 @@
 //! How a request is let in or turned away, by actix-web's face and by tower's: the same for both.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +39,6 @@ fn bridge() -> AuthBridge {
     AuthBridge::new(&Config { caching: false, ..Config::default() }, Arc::new(Porter)).unwrap()
 }
 
-const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
 const NOTED: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 const COOKIE: &str = "better-auth.session_token=good.pt9G2nm%2FsR%2Fp82anLDE%2FNLrYo0m1ueDKhFcakLU7hI8%3D";
@@ -77,9 +76,9 @@ fn table() -> Vec<(&'static str, Headers, Seen)> {
 
 #[cfg(feature = "actix")]
 mod actix {
-    use actix_web::body::to_bytes;
-    use std::net::IpAddr;
+    use std::net::{IpAddr, Ipv4Addr};
 
+    use actix_web::body::to_bytes;
     use actix_web::dev::Service as _;
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, init_service};
@@ -87,7 +86,9 @@ mod actix {
     use parlant_auth_bridge::ClientAddress;
     use parlant_auth_bridge::actix::{Authenticated, MaybeAuthenticated, require};
 
-    use super::{NOTED, PEER, Seen, bridge, table};
+    use super::{NOTED, Seen, bridge, table};
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
 
     async fn must(caller: Authenticated) -> String {
         caller.user.id.clone()

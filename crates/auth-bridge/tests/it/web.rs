@@ -27,6 +27,7 @@ pub(crate) enum Reply {
     Json(u16, String),
     Redirect(String),
     /// 429, to come back after so many seconds.
+    #[cfg(feature = "http")]
     Limited(u64),
     /// Promises `promised` bytes and hangs up after these.
     Half {
@@ -91,6 +92,7 @@ async fn exchange(mut stream: TcpStream, answer: &(dyn Fn(&Request) -> Reply + S
         Reply::Redirect(to) => {
             format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         }
+        #[cfg(feature = "http")]
         Reply::Limited(wait) => {
             format!("HTTP/1.1 429 -\r\nx-retry-after: {wait}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         }
