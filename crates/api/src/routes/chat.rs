@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use parlant_auth_bridge::Carrier;
@@ -34,8 +34,8 @@ async fn open(request: HttpRequest, chat: Data<Chat>) -> HttpResponse {
     }
     let mut response = page(include_str!("../../assets/chat.html"));
     let near = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    // A name that others gave this machine makes the page theirs.
-    if near && is_loopback(name) {
+    // A name that others gave this machine makes the page theirs, and a proxy speaks for anybody.
+    if near && is_loopback(name) && !is_forwarded(request.headers()) {
         let token = utf8_percent_encode(chat.token.expose_secret(), NON_ALPHANUMERIC);
         let name = Carrier::Cookie.cookie_name().unwrap_or_default();
         let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict");
@@ -45,6 +45,11 @@ async fn open(request: HttpRequest, chat: Data<Chat>) -> HttpResponse {
         }
     }
     response
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    let names = headers.keys().map(HeaderName::as_str);
+    names.into_iter().any(|name| matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-"))
 }
 
 /// The two parts of a `Host` header; the port keeps its colon.

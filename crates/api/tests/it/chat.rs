@@ -62,10 +62,14 @@ async fn it_signs_in_nobody_from_elsewhere_or_under_a_name_that_others_gave() {
         ("::ffff:192.0.2.7", "127.0.0.1:8001", false),
     ] {
         let peer = SocketAddr::new(peer.parse::<IpAddr>().unwrap(), 4711);
-        let request = TestRequest::get().uri("/").peer_addr(peer).insert_header((header::HOST, host));
-        let answer = call_service(&app, request.insert_header(("x-forwarded-for", "127.0.0.1")).to_request()).await;
+        let request = || TestRequest::get().uri("/").peer_addr(peer).insert_header((header::HOST, host));
+        let answer = call_service(&app, request().to_request()).await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers().contains_key(header::SET_COOKIE), expected, "{peer} {host}");
+        for proxys in ["x-forwarded-for", "X-Forwarded-Host", "forwarded", "via", "x-real-ip"] {
+            let answer = call_service(&app, request().insert_header((proxys, "127.0.0.1")).to_request()).await;
+            assert!(!answer.headers().contains_key(header::SET_COOKIE), "{proxys}");
+        }
     }
 }
 
