@@ -16,6 +16,7 @@ export class Parlant {
     parlant.env = env;
     [parlant.port, parlant.toolPort] = [await freePort(), await freePort()];
     parlant.url = `http://127.0.0.1:${parlant.port}`;
+    process.once('exit', () => parlant.thaw());
     await parlant.again();
     return parlant;
   }

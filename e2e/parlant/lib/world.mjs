@@ -40,6 +40,8 @@ export class World {
     this.credential = { Authorization: `Bearer ${facts.token}` };
     // It answers too, by an echo. Frozen, it leaves that to the bridges.
     this.dev.child.signal('SIGSTOP');
+    // What is frozen cannot be asked to stop.
+    process.once('exit', () => this.dev.child.signal('SIGCONT'));
     await this.sql(`update permissions set permission_type = 'admin' where user_id = '${facts.user_id}'`);
     const password = randomBytes(24).toString('hex');
     await this.sql(`create role e2e_bridge login password '${password}' in role parlant_app`);
