@@ -22,7 +22,7 @@ pub use notice::{Notice, TurnStatus, What};
 use crate::{Actor, Conversations, Error, ListMessages, Messages};
 
 /// Notices that wait for one subscription at most.
-const BUFFER: usize = 32;
+const BUFFER: usize = 256;
 /// Streams that read the table at the same time, of however many: requests need connections, too.
 const READERS: usize = 4;
 /// The most streams that one user may have open with one process.
