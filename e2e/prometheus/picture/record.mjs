@@ -41,12 +41,23 @@ async function live() {
     const { json: session } = await server.post('/api/v1/agents/sessions', credential, body);
     const messages = `/api/v1/agents/sessions/${session.session_id}/messages`;
     for (const content of ['Hello!', 'What is a bridge?']) await server.post(messages, credential, { content });
-    await server.get(messages, credential);
+    for (let looks = 0; looks < 20; looks += 1) {
+      const { json } = await server.get(messages, credential);
+      if (json.messages.filter((message) => message.message_type === 'agent').length === 2) break;
+      await pause(200);
+    }
     if (Math.random() < 0.7) await server.request('DELETE', `/api/v1/agents/sessions/${session.session_id}`, { credential });
     await pause(100 + Math.random() * 200);
   };
+  const listen = async () => {
+    const body = { agent_id: agent.id, workspace_id: workspace };
+    const { json: session } = await server.post('/api/v1/agents/sessions', credential, body);
+    // The deadline is what ends it.
+    await server.get(`/api/v1/agents/sessions/${session.session_id}/events`, credential, { deadline: 20_000 });
+  };
   const stops = [
-    stack.load(2, talk),
+    stack.load(4, talk),
+    stack.load(3, listen),
     stack.load(1, async () => {
       await stack.list();
       await pause(50 + Math.random() * 100);
