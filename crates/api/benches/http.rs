@@ -53,7 +53,7 @@ impl House {
                 metrics: Some(Scrape { exporter, token: None }),
                 chat: None,
                 trusted_proxies: TrustedProxies::default(),
-                // Counted as everywhere, and never used up.
+                // Counted as everywhere, and hardly used up.
                 rate_limits: NonZeroU32::new(1_000_000).map(|most| {
                     RateLimits::new(RateLimit { per_minute: most, burst: most, invalid_tokens: Some(most) })
                 }),
@@ -97,6 +97,8 @@ fn main() {
     let house = runtime.block_on(House::new(exporter));
     let bare = runtime.block_on(init_service(App::new().route("/bare", web::get().to(HttpResponse::Ok))));
     let full = runtime.block_on(init_service(app(&house.state, &[])));
+    let unlimited = State { rate_limits: None, ..house.state.clone() };
+    let unlimited = runtime.block_on(init_service(app(&unlimited, &[])));
 
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("http");
@@ -107,20 +109,21 @@ fn main() {
             BatchSize::SmallInput,
         );
     });
-    for (name, path, least) in [
-        ("livez", "/livez", 10),
-        ("auth_me_cached", "/api/v1/auth/me", 100),
-        ("agents_list_20", "/api/v1/agents", AGENTS * 300),
+    for (name, app, path, least) in [
+        ("livez", &full, "/livez", 10),
+        ("auth_me_cached", &full, "/api/v1/auth/me", 100),
+        ("auth_me_cached_unlimited", &unlimited, "/api/v1/auth/me", 100),
+        ("agents_list_20", &full, "/api/v1/agents", AGENTS * 300),
         // Every series is there from the start.
-        ("metrics", "/metrics", 50_000),
+        ("metrics", &full, "/metrics", 50_000),
     ] {
-        let answer = call_and_read_body(&full, house.request(path).to_request());
+        let answer = call_and_read_body(app, house.request(path).to_request());
         let answer = runtime.block_on(answer);
         assert!(answer.len() > least, "{path} answered {answer:?}");
         group.bench_function(name, |bencher| {
             bencher.to_async(&runtime).iter_batched(
                 || house.request(path).to_request(),
-                |request| call_and_read_body(&full, request),
+                |request| call_and_read_body(app, request),
                 BatchSize::SmallInput,
             );
         });
