@@ -44,7 +44,13 @@ doc:
 
 # Measure; arguments choose, as in `just bench cached`
 bench *arguments:
-    cargo bench --workspace --bench authenticate --bench listing --bench http -- {{arguments}}
+    cargo bench --workspace --bench authenticate --bench revalidate --bench listing --bench http -- {{arguments}}
+
+# Measure what 1,000 idle streams cost, and a backup beside pg_dump with gzip; some minutes each
+bench-whole:
+    cargo build --release --bins
+    cargo bench -p parlant-api --bench streams
+    benches/backup
 
 # Run the end-to-end suites against the release binaries
 e2e:
