@@ -211,7 +211,7 @@ async fn what_is_known_already_is_told_at_once_when_the_database_hangs() {
     eventually("unhealthy", unhealthy).await;
     // Two pings that took all their time.
     assert!(hung.elapsed() < Duration::from_secs(9), "{:?}", hung.elapsed());
-    assert!(slowest < Duration::from_millis(250), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     let report = server.get(DETAILED).await.expect(503);
     assert_eq!(report["checks"]["database"]["error"], "the database does not answer");
     assert_eq!(report["dependencies"]["database"]["status"], "unhealthy");

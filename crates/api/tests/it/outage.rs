@@ -146,7 +146,7 @@ async fn a_database_that_never_answers_is_bounded_by_the_timeouts() {
     let before = Instant::now();
     server.get("/livez").await.expect(200);
     ada.get("/api/v1/auth/me").await.expect(200);
-    assert!(before.elapsed() < Duration::from_millis(500));
+    assert!(before.elapsed() < Duration::from_millis(900));
 
     proxy.restore().await;
     let back = Instant::now();

@@ -126,7 +126,7 @@ async fn a_slow_answer_comes_into_the_cache_although_nobody_waited_for_it() {
     for _ in 0..10 {
         assert_eq!(present(&bridge, "ada").await, "valid");
     }
-    assert!(start.elapsed() < Duration::from_millis(200), "{:?}: the others do not", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}: the others do not", start.elapsed());
     drop(held);
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(present(&bridge, "ada").await, "valid");

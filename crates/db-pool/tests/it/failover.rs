@@ -113,7 +113,7 @@ async fn a_silent_first_host_costs_its_share_once() {
     assert!(first > Duration::from_millis(900), "{first:?}");
     let start = Instant::now();
     let two = pool.get().await.unwrap();
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(800), "{:?}", start.elapsed());
     for connection in [one, two] {
         let row = connection.query_one(&PORT, &[]).await.unwrap();
         assert_eq!(port(&row), pair.second.address().port());
