@@ -1,4 +1,3 @@
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -13,8 +12,6 @@ pub struct Event {
     pub offset: i64,
     /// The turn that it belongs to; see [`Delivered::trace_id`](crate::Delivered::trace_id).
     pub trace_id: String,
-    /// When it happened, by Parlant's clock.
-    pub created_at: DateTime<Utc>,
     /// What happened.
     pub kind: Kind,
 }
@@ -36,12 +33,8 @@ pub enum Kind {
     },
     /// How far the turn is.
     Status(Status),
-    /// The agent called tools.
-    Tool {
-        /// Each as `service:tool`.
-        names: Vec<String>,
-    },
-    /// Something that this version does not know, or that is no news: the history that a twin was opened with.
+    /// Something that is no news: a call of a tool, the history that a twin was opened with, what this version does not
+    /// know.
     Other,
 }
 
@@ -51,7 +44,6 @@ impl std::fmt::Debug for Kind {
             Self::CustomerMessage { message_id } => write!(f, "CustomerMessage({message_id:?})"),
             Self::AgentMessage { preamble, .. } => write!(f, "AgentMessage(preamble: {preamble})"),
             Self::Status(status) => status.fmt(f),
-            Self::Tool { names } => write!(f, "Tool({names:?})"),
             Self::Other => f.write_str("Other"),
         }
     }
@@ -88,12 +80,10 @@ impl Event {
     /// None when it has no id or place.
     pub(crate) fn read(event: &Value) -> Option<Self> {
         let text = |name: &str| event[name].as_str();
-        let created_at = text("creation_utc").and_then(|time| DateTime::parse_from_rfc3339(time).ok());
         Some(Self {
             id: text("id")?.to_owned(),
             offset: event["offset"].as_i64()?,
             trace_id: text("trace_id").unwrap_or_default().to_owned(),
-            created_at: created_at.map_or_else(Utc::now, |time| time.to_utc()),
             kind: Kind::read(event),
         })
     }
@@ -117,7 +107,6 @@ impl Kind {
                 }
             }
             ("status", _) => Self::Status(Status::read(data)),
-            ("tool", _) => Self::Tool { names: texts(&data["tool_calls"], |call| &call["tool_id"]) },
             _ => Self::Other,
         }
     }
@@ -196,12 +185,6 @@ mod tests {
         assert_eq!(status("dreaming", &json!({})), Status::Other);
         assert_eq!(read("status", "ai_agent", &json!(null)), Kind::Status(Status::Other));
         assert_eq!(Event::read(&json!({ "kind": "message" })), None);
-    }
-
-    #[test]
-    fn tools_are_named() {
-        let calls = json!({ "tool_calls": [{ "tool_id": "shop:stock", "result": {} }, {}] });
-        assert_eq!(read("tool", "ai_agent", &calls), Kind::Tool { names: vec!["shop:stock".to_owned()] });
     }
 
     #[test]

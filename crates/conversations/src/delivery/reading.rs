@@ -101,7 +101,7 @@ impl Reading {
                     }
                 }
                 Kind::Status(status) => news.note(status),
-                Kind::CustomerMessage { .. } | Kind::Tool { .. } | Kind::Other => {}
+                Kind::CustomerMessage { .. } | Kind::Other => {}
             }
         }
     }
@@ -151,7 +151,6 @@ impl News {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
 
     use super::*;
 
@@ -167,7 +166,6 @@ mod tests {
             id: format!("e{place}"),
             offset: place,
             trace_id: trace.to_owned(),
-            created_at: Utc::now(),
             kind,
         };
         (1..).zip(kinds).map(event).collect()
@@ -202,7 +200,7 @@ mod tests {
                 ("a", Kind::Status(Status::Ready)),
                 ("a", processing()),
                 ("a", processing()),
-                ("a", Kind::Tool { names: Vec::new() }),
+                ("a", Kind::Other),
                 ("a", Kind::Status(Status::Typing)),
                 ("a", says("Hello", false)),
                 ("a", completed()),
