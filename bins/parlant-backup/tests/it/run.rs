@@ -118,6 +118,21 @@ async fn a_full_disk_ends_the_run_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_run_that_takes_too_long_is_given_up_and_leaves_nothing() {
+    let place = Place::new().await;
+    place.script(
+        "pg_dump",
+        "[ \"$1\" = --version ] && echo 'pg_dump (PostgreSQL) 99.1' && exit\nprintf PGDMP; exec sleep 600",
+    );
+    let mut program = place.program(&["run", "--timeout", "2s", "--json"]);
+    program.env("PG_BIN_DIR", place.path("bin"));
+    let ended = end(program).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.json()["error"].as_str().unwrap().contains("its time limit"), "{ended:?}");
+    assert_eq!(place.files(), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_bucket_out_of_reach_leaves_the_backup_in_the_directory() {
     let place = Place::new().await;
     let refused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
