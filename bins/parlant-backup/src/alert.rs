@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use parlant_alerting::{Notification, RUNBOOKS, Severity};
+use parlant_alerting::{Notification, RUNBOOKS, Severity, Status};
 use tokio::time::sleep;
 
 use crate::{Context, Exit};
@@ -20,6 +20,7 @@ pub(crate) async fn send(context: &Context<'_>, exit: Exit, reason: &str) {
         (Severity::Critical, "The backup failed", "parlant-backup-too-old")
     };
     let notification = Notification {
+        status: Status::Firing,
         title: title.to_owned(),
         severity,
         message: reason.to_owned(),

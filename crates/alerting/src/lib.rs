@@ -19,6 +19,7 @@
 mod config;
 mod error;
 mod expression;
+mod finding;
 mod notification;
 mod promql;
 mod rule;
@@ -28,7 +29,8 @@ mod slack;
 pub use config::{Config, SLACK_WEBHOOK_URL, VARIABLES};
 pub use error::{SendError, WebhookError};
 pub use expression::{Aggregation, Combination, Comparison, Expression, Matcher, Selector, Source};
-pub use notification::{Notification, Severity};
+pub use finding::{Finding, Reading};
+pub use notification::{Notification, Severity, Status};
 pub use rule::{RUNBOOKS, Rule, rule_file};
 pub use rules::rules;
 pub use slack::Slack;

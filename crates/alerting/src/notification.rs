@@ -31,9 +31,24 @@ impl fmt::Display for Severity {
     }
 }
 
+/// What kind of news it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It has begun.
+    Firing,
+    /// It goes on, and was told before.
+    StillFiring,
+    /// It is over.
+    Resolved,
+    /// It is none: somebody tries whether news arrives.
+    Test,
+}
+
 /// What people are told, whatever carries it to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
+    /// What kind of news it is.
+    pub status: Status,
     /// One line: what happened.
     pub title: String,
     /// How urgent it is.

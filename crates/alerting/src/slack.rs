@@ -7,7 +7,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde_json::{Value, json};
 
-use crate::{Notification, SendError, Severity, WebhookError};
+use crate::{Notification, SendError, Severity, Status, WebhookError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the whole exchange.
@@ -76,10 +76,10 @@ impl Slack {
     /// What is posted for `notification`: one attachment, the only form of message with a coloured bar.
     #[must_use]
     pub fn payload(notification: &Notification) -> Value {
-        let color = match notification.severity {
-            Severity::Critical => "danger",
-            Severity::Warning => "warning",
-            Severity::Info => "good",
+        let color = match (notification.status, notification.severity) {
+            (Status::Resolved, _) | (_, Severity::Info) => "good",
+            (_, Severity::Warning) => "warning",
+            (_, Severity::Critical) => "danger",
         };
         let fields = notification.fields.iter().take(FIELDS_LIMIT).map(|(name, value)| {
             json!({

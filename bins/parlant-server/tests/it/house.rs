@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The floor of each room; imports go strictly down.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("parlant-settings", 0),
     ("parlant-db-pool", 1),
     ("parlant-metrics", 1),
@@ -22,6 +22,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("parlant-conversations", 3),
     ("parlant-health", 3),
     ("parlant-api", 4),
+    ("parlant-ops-core", 4),
     ("parlant-backup", 5),
     ("parlant-migrate", 5),
     ("parlant-ops", 5),

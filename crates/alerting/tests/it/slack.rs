@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use chrono::DateTime;
-use parlant_alerting::{Config, Notification, SendError, Severity, Slack};
+use parlant_alerting::{Config, Notification, SendError, Severity, Slack, Status};
 use parlant_settings::{Secret, Settings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,6 +16,7 @@ const PATH: &str = "/services/T0/B0/hunter2";
 
 fn notification() -> Notification {
     Notification {
+        status: Status::Firing,
         title: "Backup failed".to_owned(),
         severity: Severity::Critical,
         message: "pg_dump ended with exit code 1".to_owned(),
@@ -98,6 +99,8 @@ fn a_severity_has_its_colour() {
     for (severity, color) in [(Severity::Critical, "danger"), (Severity::Warning, "warning"), (Severity::Info, "good")]
     {
         assert_eq!(Slack::payload(&Notification { severity, ..notification() })["attachments"][0]["color"], color);
+        let resolved = Notification { status: Status::Resolved, severity, ..notification() };
+        assert_eq!(Slack::payload(&resolved)["attachments"][0]["color"], "good");
     }
 }
 

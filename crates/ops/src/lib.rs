@@ -1,0 +1,3 @@
+//! What an operator does with a running bridge: diagnose it, restart it, put it under load.
+//!
+//! `parlant-ops` is the program that does it from a shell; everything here works as well from a test.
