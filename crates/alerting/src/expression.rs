@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 /// Who knows the numbers of a [`Selector`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// The server exports them itself; Prometheus finds them under `job="parlant-server"`.
     Server,
@@ -20,6 +20,31 @@ pub struct Matcher {
     pub negated: bool,
     /// Values, or their beginning (`5*`) or end (`*/ws`).
     pub patterns: &'static [&'static str],
+}
+
+impl Matcher {
+    /// Whether the label may have this value. A series without the label has it empty.
+    #[must_use]
+    pub fn admits(&self, value: &str) -> bool {
+        self.patterns.iter().any(|pattern| matches(pattern, value)) != self.negated
+    }
+
+    /// The only value that the label may have.
+    pub(crate) fn value(&self) -> Option<&'static str> {
+        match self.patterns {
+            [value] if !self.negated && !value.contains('*') => Some(value),
+            _ => None,
+        }
+    }
+}
+
+fn matches(pattern: &str, value: &str) -> bool {
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(end), None) => value.ends_with(end),
+        (None, Some(start)) => value.starts_with(start),
+        (None, None) => value == pattern,
+        (Some(_), Some(_)) => value.contains(pattern.trim_matches('*')),
+    }
 }
 
 /// Which series.
@@ -208,13 +233,50 @@ impl Expression {
     /// Every series that this looks at.
     #[must_use]
     pub fn selectors(&self) -> Vec<&Selector> {
+        self.windows().into_iter().map(|(selector, _)| selector).collect()
+    }
+
+    /// How long the longest of its windows is. So long after a start it may have no values for the sole reason that
+    /// nobody looked before.
+    #[must_use]
+    pub fn settles(&self) -> Duration {
+        self.windows().into_iter().map(|(_, window)| window).max().unwrap_or_default()
+    }
+
+    /// Every series that this looks at, and how far back.
+    pub(crate) fn windows(&self) -> Vec<(&Selector, Duration)> {
         match self {
-            Self::Last(selector) | Self::Rate(selector, _) | Self::Absent(selector) => vec![selector],
-            Self::Aggregate(_, _, of) | Self::Quantile(_, of) | Self::Age(of) | Self::Compare(of, _, _) => {
-                of.selectors()
-            }
-            Self::Ratio(left, right) | Self::Combine(left, _, right) => [left.selectors(), right.selectors()].concat(),
+            Self::Last(selector) | Self::Absent(selector) => vec![(selector, Duration::ZERO)],
+            Self::Rate(selector, window) => vec![(selector, *window)],
+            Self::Aggregate(_, _, of) | Self::Quantile(_, of) | Self::Age(of) | Self::Compare(of, _, _) => of.windows(),
+            Self::Ratio(left, right) | Self::Combine(left, _, right) => [left.windows(), right.windows()].concat(),
             Self::Always => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_a_value_or_its_beginning_or_end() {
+        let (wanted, unwanted) =
+            (Selector::new("a").with("x", &["5*", "/b"]), Selector::new("a").without("x", &["*/ws"]));
+        let admitted = |selector: &Selector, values: &[&'static str]| {
+            values.iter().copied().filter(|value| selector.matchers[0].admits(value)).collect::<Vec<_>>()
+        };
+        assert_eq!(admitted(&wanted, &["503", "5", "45", "/b", "/b/c", ""]), ["503", "5", "/b"]);
+        assert_eq!(admitted(&unwanted, &["/api/ws", "/ws", "/ws/api", ""]), ["/ws/api", ""]);
+        let anything = Matcher { label: "x", negated: false, patterns: &["*b*"] };
+        assert!(anything.admits("abc") && anything.admits("b") && !anything.admits("ac"));
+    }
+
+    #[test]
+    fn the_longest_window_tells_when_it_settles() {
+        let rate = |minutes| Selector::new("a").rate(Duration::from_mins(minutes));
+        let both = rate(5).above(1.0).and(rate(60).sum().over(rate(30).sum()));
+        assert_eq!(both.settles(), Duration::from_hours(1));
+        assert_eq!(Selector::new("a").last().settles(), Duration::ZERO);
     }
 }

@@ -1,7 +1,7 @@
 //! Alert rules as data, and the messages that alerts become.
 //!
-//! [`rules()`] is the table of the bridge's rules. [`rule_file`] makes Prometheus' file of them; anything else that
-//! can evaluate an [`Expression`] works from the same table. Slack is told by [`Slack`].
+//! [`rules()`] is the table of the bridge's rules. [`rule_file`] makes Prometheus' file of them, and an [`Evaluator`]
+//! judges a process's own numbers by the same table. Slack is told by [`Slack`].
 //!
 //! ```
 //! use parlant_alerting::{RUNBOOKS, Selector, rule_file, rules};
@@ -12,25 +12,46 @@
 //! assert!(rule_file(&rules, RUNBOOKS).contains(r#"max(parlant_active_sessions{job="parlant-server"}) > 5000"#));
 //! ```
 //!
+//! ```
+//! use chrono::Utc;
+//! use parlant_alerting::{Evaluator, Finding, Source, rules};
+//! use parlant_metrics::Snapshot;
+//!
+//! let rules = rules();
+//! let mut evaluator = Evaluator::new(&rules);
+//! evaluator.observe(Utc::now(), Source::Server, &Snapshot::parse("parlant_active_sessions 1200"));
+//! for (rule, finding) in rules.iter().zip(evaluator.findings(Utc::now())) {
+//!     if let Finding::Values(readings) = finding && rule.name == "ParlantTooManySessions" {
+//!         assert_eq!(rule.describe(&readings[0]), "1200 agent sessions are active.");
+//!     }
+//! }
+//! ```
+//!
 //! # How to extend
 //! A rule is an entry of the table in `rules.rs`, a page in `docs/runbooks/` and a file of tests in
 //! `deploy/prometheus/tests/`; `e2e/alert-rules` breaks each part of it and expects the tests to notice.
 
 mod config;
 mod error;
+mod evaluator;
 mod expression;
 mod finding;
+mod history;
+mod humanize;
 mod notification;
 mod promql;
+mod quantile;
+mod rate;
 mod rule;
 mod rules;
 mod slack;
 
 pub use config::{Config, SLACK_WEBHOOK_URL, VARIABLES};
 pub use error::{SendError, WebhookError};
+pub use evaluator::Evaluator;
 pub use expression::{Aggregation, Combination, Comparison, Expression, Matcher, Selector, Source};
 pub use finding::{Finding, Reading};
 pub use notification::{Notification, Severity, Status};
-pub use rule::{RUNBOOKS, Rule, rule_file};
+pub use rule::{Names, RUNBOOKS, Rule, rule_file};
 pub use rules::rules;
 pub use slack::Slack;

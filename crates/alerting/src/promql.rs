@@ -4,6 +4,10 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use crate::expression::{Aggregation, Combination, Comparison, Expression, Matcher, Selector, Source};
+use crate::history::Labels;
+
+/// The label by which Prometheus tells the servers from each other.
+pub(crate) const INSTANCE: &str = "instance";
 
 /// The label by which Prometheus knows the server's targets.
 const JOB: Matcher = Matcher { label: "job", negated: false, patterns: &["parlant-server"] };
@@ -64,11 +68,24 @@ fn within(outer: &Expression, inner: &Expression) -> String {
 
 impl Display for Selector {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let job = (self.source != Source::NodeExporter).then_some(&JOB);
-        let matchers: Vec<_> = job.into_iter().chain(&self.matchers).map(Matcher::to_string).collect();
+        let matchers: Vec<_> = matchers(self).map(Matcher::to_string).collect();
         f.write_str(self.metric)?;
         if matchers.is_empty() { Ok(()) } else { write!(f, "{{{}}}", matchers.join(",")) }
     }
+}
+
+/// What Prometheus selects by, besides the metric's name.
+fn matchers(selector: &Selector) -> impl Iterator<Item = &Matcher> {
+    let job = (selector.source != Source::NodeExporter).then_some(&JOB);
+    job.into_iter().chain(&selector.matchers)
+}
+
+/// What is known of the series that there is none of: the labels that could have one value only.
+pub(crate) fn absent_labels(selector: &Selector) -> Labels {
+    let label = |matcher: &Matcher| Some((matcher.label.to_owned(), matcher.value()?.to_owned()));
+    let mut labels: Labels = matchers(selector).filter_map(label).collect();
+    labels.sort();
+    labels
 }
 
 impl Display for Matcher {

@@ -1,9 +1,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::Severity;
-use crate::expression::Expression;
-use crate::promql::duration;
+use crate::expression::{Expression, Selector};
+use crate::promql::{INSTANCE, duration};
+use crate::{Reading, Severity, humanize};
 
 /// Where the runbooks are published. `{page}` stands for the page's name.
 pub const RUNBOOKS: &str = "https://docs.sim.com/runbooks/{page}";
@@ -24,8 +24,21 @@ pub struct Rule {
     /// One line: what is wrong.
     pub summary: &'static str,
     /// What is known about it. `{count}`, `{percent}`, `{duration}` and `{bytes}` stand for the expression's value in that
-    /// form, any other `{name}` for that label.
+    /// form, `{names}` for those that [`names`](Self::names) finds, any other `{name}` for that label.
     pub description: &'static str,
+    /// Whom the description names besides.
+    pub names: Option<Names>,
+}
+
+/// The series below a bound, of the same instance as the alert, each named by one of its labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Names {
+    /// Of these.
+    pub selector: Selector,
+    /// Those whose last value is less.
+    pub below: f64,
+    /// What names them.
+    pub label: &'static str,
 }
 
 impl Rule {
@@ -42,24 +55,56 @@ impl Rule {
         page
     }
 
+    /// The description for one value of the expression, as Prometheus would print it.
+    #[must_use]
+    pub fn describe(&self, reading: &Reading) -> String {
+        self.fill(|name| match name {
+            "count" => format!("{:.0}", reading.value),
+            "percent" => humanize::percentage(reading.value),
+            "duration" => humanize::duration(reading.value),
+            "bytes" => humanize::binary(reading.value) + "B",
+            "names" => reading.names.join(", "),
+            label => {
+                let known = reading.labels.iter().find(|(known, _)| known == label);
+                known.map(|(_, value)| value.clone()).unwrap_or_default()
+            }
+        })
+    }
+
     /// The description as a template of Prometheus'.
     fn template(&self) -> String {
-        let mut template = String::new();
+        self.fill(|name| match name {
+            "count" => r#"{{ $value | printf "%.0f" }}"#.to_owned(),
+            "percent" => "{{ $value | humanizePercentage }}".to_owned(),
+            "duration" => "{{ $value | humanizeDuration }}".to_owned(),
+            "bytes" => "{{ $value | humanize1024 }}B".to_owned(),
+            "names" => self.names.as_ref().map(Names::template).unwrap_or_default(),
+            label => format!("{{{{ $labels.{label} }}}}"),
+        })
+    }
+
+    /// The description with each `{name}` replaced.
+    fn fill(&self, shown: impl Fn(&str) -> String) -> String {
+        let mut filled = String::new();
         let mut rest = self.description;
         while let Some((text, (name, tail))) =
             rest.split_once('{').and_then(|(text, tail)| Some((text, tail.split_once('}')?)))
         {
-            let shown = match name {
-                "count" => r#"{{ $value | printf "%.0f" }}"#.to_owned(),
-                "percent" => "{{ $value | humanizePercentage }}".to_owned(),
-                "duration" => "{{ $value | humanizeDuration }}".to_owned(),
-                "bytes" => "{{ $value | humanize1024 }}B".to_owned(),
-                label => format!("{{{{ $labels.{label} }}}}"),
-            };
-            template.extend([text, &shown]);
+            filled.extend([text, &shown(name)]);
             rest = tail;
         }
-        template + rest
+        filled + rest
+    }
+}
+
+impl Names {
+    fn template(&self) -> String {
+        let (below, label) = (self.below, self.label);
+        let series = self.selector.clone().with(INSTANCE, &["%s"]).to_string();
+        format!(
+            "{{{{ range $index, $found := printf `{series} < {below}` $labels.instance | query | sortByLabel `{label}` }}}}\
+             {{{{ if $index }}}}, {{{{ end }}}}{{{{ $found.Labels.{label} }}}}{{{{ end }}}}"
+        )
     }
 }
 

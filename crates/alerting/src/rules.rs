@@ -48,6 +48,7 @@ pub fn rules() -> Vec<Rule> {
         expression: Expression::Always,
         summary: "Alerts are on their way",
         description: "Always fires: whoever no longer receives it knows that alerts no longer arrive.",
+        names: None,
     };
     rules.into_iter().flatten().chain([watchdog]).collect()
 }
@@ -63,6 +64,7 @@ fn service() -> Vec<Rule> {
             expression: up().last().equals(0.0).or(up().absent()),
             summary: "Parlant server is down",
             description: "Prometheus gets no numbers from the server, or has no target with this job.",
+            names: None,
         },
         Rule {
             name: "ParlantHighErrorRate",
@@ -71,6 +73,7 @@ fn service() -> Vec<Rule> {
             expression: error_ratio(5 * MINUTE).above(0.1).and(request_rate(5 * MINUTE).above(TRAFFIC)),
             summary: "High error rate in Parlant server",
             description: "{percent} of the requests of the last 5 minutes failed (status 5xx).",
+            names: None,
         },
         Rule {
             name: "ParlantErrorBudgetBurn",
@@ -80,6 +83,7 @@ fn service() -> Vec<Rule> {
             summary: "Parlant server burns its error budget fast",
             description: "{percent} of the requests of the last hour failed: at this rate the budget of a month (0.1 %) \
                 is gone in two days.",
+            names: None,
         },
         Rule {
             name: "ParlantErrorBudgetBurn",
@@ -89,6 +93,7 @@ fn service() -> Vec<Rule> {
             summary: "Parlant server burns its error budget",
             description: "{percent} of the requests of the last 6 hours failed: at this rate the budget of a month \
                 (0.1 %) is gone in five days.",
+            names: None,
         },
         Rule {
             name: "ParlantHighLatency",
@@ -101,6 +106,7 @@ fn service() -> Vec<Rule> {
                 .and(seconds("parlant_http_request_duration_seconds_count").sum().above(TRAFFIC)),
             summary: "High response time in Parlant server",
             description: "One request in twenty of the last 5 minutes took {duration} or longer.",
+            names: None,
         },
         Rule {
             name: "ParlantHealthCheckFailing",
@@ -110,6 +116,7 @@ fn service() -> Vec<Rule> {
             expression: Selector::new("parlant_health_check_status").without("check", &["database"]).last().equals(0.0),
             summary: "A health check of Parlant server fails",
             description: "The health check {check} is unhealthy.",
+            names: None,
         },
     ]
 }
@@ -126,6 +133,7 @@ fn database() -> Vec<Rule> {
             expression: Selector::new("parlant_database_up").last().equals(0.0),
             summary: "Parlant server cannot reach its database",
             description: "PostgreSQL does not answer the server; requests that need it get status 503.",
+            names: None,
         },
         Rule {
             name: "ParlantDatabaseConnectionsHigh",
@@ -134,6 +142,7 @@ fn database() -> Vec<Rule> {
             expression: most(active).over(most(Selector::new("parlant_database_connections_max"))).above(0.8),
             summary: "High database connection usage",
             description: "{percent} of the connections that the server may open are in use.",
+            names: None,
         },
         Rule {
             name: "ParlantMigrationsPending",
@@ -142,6 +151,7 @@ fn database() -> Vec<Rule> {
             expression: Selector::new("parlant_migrations_pending").last().max_by(&[]).above(0.0),
             summary: "The database schema is behind Parlant server",
             description: "{count} migrations that the running server needs are not applied.",
+            names: None,
         },
     ]
 }
@@ -160,6 +170,7 @@ fn authentication() -> Vec<Rule> {
             expression: VALIDATIONS.with("outcome", &["unknown"]).rate(2 * MINUTE).sum_by(&["source"]).above(0.0),
             summary: "Parlant server cannot tell who its users are",
             description: "The source of sessions ({source}) gives no answers; users get status 503.",
+            names: None,
         },
         Rule {
             name: "ParlantAuthFailureRate",
@@ -168,6 +179,7 @@ fn authentication() -> Vec<Rule> {
             expression: share(VALIDATIONS.with("outcome", &["invalid"]), VALIDATIONS),
             summary: "High authentication failure rate",
             description: "{percent} of the credentials presented in the last 5 minutes were refused.",
+            names: None,
         },
         Rule {
             name: "ParlantAuthCacheMissRate",
@@ -176,6 +188,7 @@ fn authentication() -> Vec<Rule> {
             expression: share(LOOKUPS.with("result", &["miss"]), LOOKUPS),
             summary: "The session cache misses often",
             description: "{percent} of the look-ups of the last 5 minutes found nothing in the session cache.",
+            names: None,
         },
     ]
 }
@@ -194,6 +207,7 @@ fn engine() -> Vec<Rule> {
             expression: Selector::new("parlant_engine_outbox_oldest_seconds").last().max_by(&[]).above(120.0),
             summary: "Messages wait for their answers",
             description: "The oldest message without an answer has waited for {duration}.",
+            names: None,
         },
         Rule {
             name: "ParlantEngineTurnsFailing",
@@ -202,6 +216,7 @@ fn engine() -> Vec<Rule> {
             expression: failed.rate(window).sum().over(turns()).above(0.2).and(turns().above(TURNS)),
             summary: "Messages get no answer",
             description: "{percent} of the turns of the last 15 minutes ended without an answer.",
+            names: None,
         },
     ]
 }
@@ -215,6 +230,7 @@ fn resources() -> Vec<Rule> {
             expression: Selector::new("process_resident_memory_bytes").last().above(2_147_483_648.0),
             summary: "High memory usage",
             description: "The server occupies {bytes} of memory.",
+            names: None,
         },
         Rule {
             name: "ParlantDiskSpaceLow",
@@ -223,6 +239,7 @@ fn resources() -> Vec<Rule> {
             expression: Selector::new("parlant_disk_used_ratio").last().above(0.85),
             summary: "A disk of Parlant server is filling up",
             description: "{mountpoint} is {percent} full.",
+            names: None,
         },
         Rule {
             name: "ParlantTooManySessions",
@@ -231,6 +248,7 @@ fn resources() -> Vec<Rule> {
             expression: Selector::new("parlant_active_sessions").last().max_by(&[]).above(1000.0),
             summary: "High number of active sessions",
             description: "{count} agent sessions are active.",
+            names: None,
         },
     ]
 }
@@ -246,6 +264,7 @@ fn backups() -> Vec<Rule> {
             summary: "There is no recent backup",
             description: "The last good backup is more than 26 hours old, or Prometheus knows of none by parlant-backup. \
                 If something else makes your backups: parlant-ops alerts render --without ParlantBackupTooOld.",
+            names: None,
         },
         Rule {
             name: "ParlantBackupUnverified",
@@ -254,6 +273,7 @@ fn backups() -> Vec<Rule> {
             expression: BACKUP_VERIFIED.last().age().above(BACKUP_AGE).unless(too_old()),
             summary: "Backups are made but not verified",
             description: "The last trial restore that matched its backup was {duration} ago.",
+            names: None,
         },
     ]
 }
