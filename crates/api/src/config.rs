@@ -8,7 +8,9 @@ use url::Url;
 use crate::{RateLimit, TrustedProxies};
 
 /// The address to listen on.
-pub const HOST: Variable = Variable::new("HOST", "IP address to listen on").default("0.0.0.0");
+pub const HOST: Variable =
+    Variable::new("HOST", "IP address to listen on; a socket that systemd hands over comes before HOST and PORT")
+        .default("0.0.0.0");
 /// The port to listen on.
 pub const PORT: Variable = Variable::new("PORT", "Port to listen on; 0 takes a free one").default("8001");
 /// The number of worker threads.

@@ -74,6 +74,7 @@ mod rate_limit;
 mod readiness;
 mod routes;
 mod server;
+mod stop;
 
 pub use actix_web::dev::Server;
 pub use app::{State, app};
@@ -90,3 +91,4 @@ pub use rate_limit::{RateLimit, RateLimits, Standing};
 pub use readiness::Readiness;
 pub use routes::{Chat, Scrape};
 pub use server::{serve, serve_metrics};
+pub use stop::stop;

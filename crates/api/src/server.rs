@@ -28,8 +28,7 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Serves HTTP on a socket that listens already, until the [`Server`]'s handle stops it: it listens to no signals.
 /// `more` mounts further [`Endpoint`](crate::Endpoint)s; it runs once in each worker.
 ///
-/// For a stop without a dropped request: [`Readiness::drain`](crate::Readiness::drain), wait until nobody sends
-/// requests any more, `handle.stop(true)`.
+/// [`stop`](crate::stop()) ends it without a dropped request.
 ///
 /// Install the metrics recorder first.
 ///
@@ -42,8 +41,12 @@ pub fn serve(
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
     let cors_origins = config.cors_origins.clone();
+    let readiness = state.readiness.clone();
     let server = HttpServer::new(move || app(&state, &cors_origins).configure(&more))
-        .on_connect(|connection, _| cut_when_stalled(connection))
+        .on_connect(move |connection, data| {
+            cut_when_stalled(connection);
+            data.insert(readiness.connect());
+        })
         .workers(config.workers.get())
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)

@@ -261,21 +261,31 @@ pub(crate) enum HealthStatus {
 
 /// How the service is, in a word.
 #[derive(ToSchema)]
-#[schema(example = json!({"status": "healthy", "service": "parlant-server", "version": "0.1.0"}))]
+#[schema(example = json!({
+    "status": "healthy", "service": "parlant-server", "version": "0.1.0",
+    "start_id": "0198c0de-7a1e-7b5c-9d2f-3c4d5e6f7a8b"
+}))]
 pub(crate) struct Health {
     status: HealthStatus,
     service: String,
     version: String,
+    /// Another one in each process.
+    start_id: Id,
 }
 
 /// That the process answers.
 #[derive(ToSchema)]
-#[schema(example = json!({"status": "alive", "service": "parlant-server", "version": "0.1.0"}))]
+#[schema(example = json!({
+    "status": "alive", "service": "parlant-server", "version": "0.1.0",
+    "start_id": "0198c0de-7a1e-7b5c-9d2f-3c4d5e6f7a8b"
+}))]
 pub(crate) struct Alive {
     /// `alive`
     status: String,
     service: String,
     version: String,
+    /// Another one in each process.
+    start_id: Id,
 }
 
 /// As draft-inadarei-api-health-check has it.

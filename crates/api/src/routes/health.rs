@@ -53,7 +53,8 @@ async fn ready(request: HttpRequest, state: Data<State>) -> HttpResponse {
         status => (status, status.as_str()),
     };
     let version = state.health.version();
-    let plain = json!({ "status": word, "service": SERVICE, "version": version });
+    let start_id = state.readiness.start_id();
+    let plain = json!({ "status": word, "service": SERVICE, "version": version, "start_id": start_id });
     answer(&request, status, &plain, || standard(status, version, Map::new()))
 }
 
@@ -63,8 +64,8 @@ async fn ready(request: HttpRequest, state: Data<State>) -> HttpResponse {
     responses((status = 200, body = schemas::Alive))
 )]
 async fn live(state: Data<State>) -> HttpResponse {
-    let version = state.health.version();
-    HttpResponse::Ok().json(json!({ "status": "alive", "service": SERVICE, "version": version }))
+    let (version, start_id) = (state.health.version(), state.readiness.start_id());
+    HttpResponse::Ok().json(json!({ "status": "alive", "service": SERVICE, "version": version, "start_id": start_id }))
 }
 
 /// Shows how everything is that the service depends on

@@ -91,9 +91,11 @@ async fn the_status_decides_whether_requests_are_wanted() {
             let head = answer(server.request(Method::HEAD, path)).await;
             assert_eq!((head.status.as_u16(), head.text.as_str()), (code, ""), "{path}");
         }
-        let brief = json!({ "status": status.as_str(), "service": "parlant-server", "version": "1.2.3" });
+        let brief = json!({ "status": status.as_str(), "service": "parlant-server", "version": "1.2.3",
+            "start_id": server.readiness.start_id() });
         assert_eq!(server.get("/readyz").await.expect(code), brief);
-        assert_eq!(server.get("/livez").await.expect(200)["status"], "alive");
+        let alive = server.get("/livez").await.expect(200);
+        assert_eq!((&alive["status"], &alive["start_id"]), (&json!("alive"), &brief["start_id"]));
     }
 }
 
