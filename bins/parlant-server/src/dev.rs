@@ -69,7 +69,7 @@ pub(crate) fn run(mut settings: Settings, arguments: &DevArguments) -> anyhow::R
         let secret = settings.secret(&auth::BETTER_AUTH_SECRET).unwrap_or_default();
         // A secret that is no good is reported with all other problems.
         let chat = database.demo.signed_token(&secret).ok().map(|token| Chat { token: token.into() });
-        let server = serve::start(settings, chat).await?;
+        let server = serve::start(settings, None, chat).await?;
         make_first_agent(server.conversations(), &database.demo).await.context("cannot create the demo agent")?;
         let handout = handout::Handout::new(server.address(), &database, &engine);
         write_private(&data_dir.join("dev.json"), &handout.json())?;

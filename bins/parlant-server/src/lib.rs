@@ -13,6 +13,8 @@ mod health;
 mod reload;
 mod serve;
 mod sim_tables;
+mod supervisor;
+mod workers;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -24,6 +24,8 @@ use crate::directory::SimDirectory;
 use crate::health;
 use crate::reload::Hangups;
 use crate::sim_tables::SimTables;
+use crate::supervisor::{self, Supervisor};
+use crate::workers::Workers;
 
 /// How long a start waits for a database that cannot be reached, before it leaves the waiting to its supervisor.
 const DATABASE_WAIT: Duration = Duration::from_secs(30);
@@ -39,7 +41,9 @@ const USAGE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Serves until a signal.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
-    runtime()?.block_on(async { start(settings, None).await?.run().await })
+    // Before there are threads: it changes the environment.
+    let inherited = supervisor::inherited_socket()?;
+    runtime()?.block_on(async { start(settings, inherited, None).await?.run().await })
 }
 
 /// Runs what is not a request: requests run on actix' own threads.
@@ -50,12 +54,15 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 /// A server that accepts requests.
 pub(crate) struct Running {
     address: SocketAddr,
+    /// Whether others hold the socket too.
+    inherited: bool,
     server: parlant_api::Server,
     readiness: Readiness,
     pool: Pool,
     conversations: Conversations,
     answers: Option<Answers>,
     grace: Duration,
+    supervisor: Supervisor,
     /// What runs beside the requests; aborted when dropped.
     background: JoinSet<()>,
     signals: Signals,
@@ -68,9 +75,15 @@ struct Answers {
     running: JoinHandle<()>,
 }
 
-/// Builds everything that the settings describe and begins to serve, with a page to chat on for a development server.
-pub(crate) async fn start(mut settings: Settings, chat: Option<Chat>) -> anyhow::Result<Running> {
+/// Builds everything that the settings describe and begins to serve on the socket that was `inherited` or a new one, with
+/// a page to chat on for a development server.
+pub(crate) async fn start(
+    mut settings: Settings,
+    inherited: Option<TcpListener>,
+    chat: Option<Chat>,
+) -> anyhow::Result<Running> {
     let hangups = Hangups::listen()?;
+    let supervisor = Supervisor::default();
     let configuration = Configuration::from_settings(&mut settings);
     settings.finish()?;
     let Configuration { api, database, auth, health, sim_api, limits, engine, delivery, telemetry, backup_dir } =
@@ -80,8 +93,9 @@ pub(crate) async fn start(mut settings: Settings, chat: Option<Chat>) -> anyhow:
     parlant_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("PARLANT_REVISION"));
     let log = parlant_telemetry::init(&telemetry)?;
     let mut background = JoinSet::new();
-    background.spawn(hangups.reload(log.handle()));
-    let listener = bind(api.address)?;
+    background.spawn(hangups.reload(log.handle(), supervisor.clone()));
+    let is_inherited = inherited.is_some();
+    let listener = inherited.map_or_else(|| bind(api.address), Ok)?;
     let address = listener.local_addr()?;
     let metrics = api.metrics_enabled.then(|| Scrape { exporter: exporter.clone(), token: api.metrics_token.clone() });
     let metrics_listener = api.metrics_address.filter(|_| api.metrics_enabled).map(bind).transpose()?;
@@ -131,12 +145,30 @@ pub(crate) async fn start(mut settings: Settings, chat: Option<Chat>) -> anyhow:
         rate_limits: api.rate_limit.map(RateLimits::new),
         chat,
     };
-    let server = parlant_api::serve(listener, &api, state, |_| {})?;
+    let workers = Workers::new();
+    let server = parlant_api::serve(listener, &api, state, {
+        let workers = workers.clone();
+        move |_| workers.enter()
+    })?;
     // Whoever reads that it serves may stop it, and it is to stop in order from then on.
     let signals = Signals::new()?;
-    tracing::info!(version = env!("PARLANT_VERSION"), %address, "Serving");
-    let grace = api.shutdown_grace;
-    Ok(Running { address, server, readiness, pool, conversations, answers, grace, background, signals, _log: log })
+    background.spawn(supervisor.clone().watch(workers));
+    tracing::info!(version = env!("PARLANT_VERSION"), %address, start_id = %readiness.start_id(), "Serving");
+    supervisor.serving(address);
+    Ok(Running {
+        address,
+        inherited: is_inherited,
+        server,
+        readiness,
+        pool,
+        conversations,
+        answers,
+        grace: api.shutdown_grace,
+        supervisor,
+        background,
+        signals,
+        _log: log,
+    })
 }
 
 impl Running {
@@ -153,7 +185,19 @@ impl Running {
     /// Serves until SIGTERM or SIGINT, then lets requests under way end, for as long as `SHUTDOWN_GRACE`. A second
     /// signal ends them at once.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let Self { mut server, readiness, pool, answers, grace, background, mut signals, _log, .. } = self;
+        let Self {
+            mut server,
+            inherited,
+            readiness,
+            pool,
+            answers,
+            grace,
+            supervisor,
+            background,
+            mut signals,
+            _log,
+            ..
+        } = self;
         tokio::select! {
             ended = &mut server => {
                 ended.context("the server ended")?;
@@ -161,15 +205,9 @@ impl Running {
             }
             name = signals.next() => tracing::info!(signal = name, "Stopping"),
         }
-        readiness.drain();
+        supervisor.stopping(grace);
         let orderly = async {
-            let handle = server.handle();
-            let requests = async {
-                tokio::select! {
-                    ended = server => ended,
-                    () = handle.stop(true) => Ok(()),
-                }
-            };
+            let requests = parlant_api::stop(server, &readiness, grace, inherited);
             // Other servers go on with what is not answered yet, while requests end here.
             let answers = async {
                 if let Some(answers) = answers {
@@ -177,19 +215,26 @@ impl Running {
                 }
             };
             let (ended, ()) = tokio::join!(requests, answers);
-            let cut_off = async {
+            if let Ok(requests @ 1..) = ended {
+                tracing::warn!(
+                    requests,
+                    grace_seconds = grace.as_secs(),
+                    "Requests were cut off at the end of the grace"
+                );
+            }
+            let last_lines = async {
                 while readiness.under_way() > 0 {
                     sleep(CUT_OFF_POLL).await;
                 }
             };
             // Unless a worker is stuck.
-            let _ = timeout(CUT_OFF_WAIT, cut_off).await;
+            let _ = timeout(CUT_OFF_WAIT, last_lines).await;
             drop(background);
             pool.close().await;
             ended
         };
         tokio::select! {
-            ended = orderly => ended.context("the server ended")?,
+            ended = orderly => drop(ended.context("the server ended")?),
             name = signals.next() => tracing::warn!(signal = name, "Stopping at once"),
         }
         tracing::info!("Stopped");
@@ -255,6 +300,7 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 async fn verify_schema(database: &db_pool::Config) -> anyhow::Result<()> {
     let deadline = Instant::now() + DATABASE_WAIT;
     let client = loop {
+        Supervisor::waiting_for_database(DATABASE_WAIT);
         match db_pool::connect(database).await {
             Ok(client) => break client,
             Err(error) if error.class() == db_pool::Class::Transient && Instant::now() < deadline => {

@@ -100,8 +100,14 @@ async fn sighup_reads_the_level_again_and_a_wrong_one_changes_nothing() {
     };
     assert_eq!(refused(&mut server).await, 0);
 
-    write(".env", "LOG_LEVEL=DEBUG\n");
+    write(".env", "LOG_LEVEL=DEBUG\nRATE_LIMIT_BURST=7\n");
     hang_up(&mut server, "Reloaded").await;
+    let told = |log: &str| {
+        let told =
+            lines(log).into_iter().find(|line| line["message"].as_str().unwrap().starts_with("These have changed"))?;
+        Some(told["variables"].as_str()?.to_owned())
+    };
+    assert_eq!(server.wait_for(told).await, "RATE_LIMIT_BURST");
     assert_eq!(refused(&mut server).await, 1, "DEBUG from .env");
 
     write("level", "INFO\n");
@@ -150,6 +156,8 @@ async fn a_request_that_the_end_of_the_grace_cuts_off_leaves_its_line() {
     let of_request: Vec<_> = lines.iter().filter(|line| line["request_id"] == "stuck").collect();
     assert_eq!(of_request.len(), 1, "{of_request:?}");
     assert_eq!((&of_request[0]["message"], &of_request[0]["status_code"]), (&"Request completed".into(), &499.into()));
+    let counted = lines.iter().find(|line| line["message"] == "Requests were cut off at the end of the grace").unwrap();
+    assert_eq!((&counted["level"], &counted["requests"]), (&"WARN".into(), &1.into()));
 }
 
 #[test]

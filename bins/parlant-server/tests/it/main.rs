@@ -13,3 +13,4 @@ mod metrics;
 mod program;
 mod reference;
 mod serve;
+mod supervisor;

@@ -41,9 +41,15 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(mut command: Command, directory: &Path) -> Self {
+        command.stdin(Stdio::null());
+        Self::inheriting(command, directory)
+    }
+
+    /// With the standard input of the command.
+    pub(crate) fn inheriting(mut command: Command, directory: &Path) -> Self {
         let log = directory.join("log");
         let file = std::fs::File::create(&log).unwrap();
-        let child = command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap();
+        let child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Self { child, log }
     }
 
