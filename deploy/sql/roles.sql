@@ -4,7 +4,6 @@
 --   parlant_app        what the server runs as: reads, adds and changes rows of the bridge's tables, and
 --                      reads those columns of Sim's tables that decide who somebody is and what they may do
 --   parlant_backup     what `parlant-backup run` runs as: reads everything and changes nothing
---   parlant_backup     what `parlant-backup run` dumps as: reads everything in the database, changes nothing
 --
 -- Run it in the bridge's database, as a superuser, or on a managed server as its administrator if that role also
 -- owns Sim's tables:
@@ -19,7 +18,6 @@
 --
 --   \password parlant_migrator
 --   \password parlant_app
---   \password parlant_backup
 --   \password parlant_backup
 --
 -- Only if `parlant-migrate plan` shall make its scratch database on this server:
@@ -96,17 +94,6 @@ begin
 end
 $$;
 
--- A dump reads every table, also those that others make later. Only who has this right with its admin option can pass it on.
-do $$
-begin
-  if not pg_catalog.pg_has_role('parlant_backup', 'pg_read_all_data', 'MEMBER') then
-    grant pg_read_all_data to parlant_backup;
-  end if;
-exception when insufficient_privilege then
-  raise warning 'parlant_backup cannot read everything yet: have a superuser run "grant pg_read_all_data to parlant_backup"';
-end
-$$;
-
 grant usage, create on schema public to parlant_migrator;
 grant usage on schema public to parlant_app;
 
@@ -172,6 +159,6 @@ begin
     grant pg_read_all_data to parlant_backup;
   end if;
 exception when insufficient_privilege then
-  raise warning 'parlant_backup may not read everything: grant it pg_read_all_data as a superuser';
+  raise warning 'parlant_backup cannot read everything yet: have a superuser run "grant pg_read_all_data to parlant_backup"';
 end
 $$;

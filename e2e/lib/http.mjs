@@ -1,17 +1,20 @@
 import http from 'node:http';
+import https from 'node:https';
 
 /**
  * One request over a connection of its own: a pooled one could belong to a server that has been stopped since.
  * `json` is the parsed body, or undefined where the body is not JSON.
  */
-export function request(base, method, path, { headers = {}, json, body, deadline = 15_000 } = {}) {
+export function request(base, method, path, { headers = {}, json, body, deadline = 15_000, localAddress } = {}) {
   const payload = json === undefined ? body : JSON.stringify(json);
   const started = Date.now();
+  const url = new URL(path, base);
   return new Promise((resolve, reject) => {
-    const sent = http.request(
-      new URL(path, base),
+    const sent = (url.protocol === 'https:' ? https : http).request(
+      url,
       {
         method,
+        localAddress,
         agent: false,
         headers: {
           ...(json === undefined ? {} : { 'Content-Type': 'application/json' }),

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { until } from '../../lib/until.mjs';
-import { connect, listen } from '../lib/streams.mjs';
+import { connect, listen } from '../../lib/streams.mjs';
 import { SESSIONS, agent, ask, messages, post, replies, session } from '../lib/talk.mjs';
 import { World } from '../lib/world.mjs';
 

@@ -1,6 +1,7 @@
 // What the bridge tells without being asked: server-sent events and frames of a WebSocket.
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
+import https from 'node:https';
 
 /** Server-sent events, collected as `{event, id, data, at}` until closed. */
 export async function listen(bridge, world, pathname, headers = {}) {
@@ -23,13 +24,14 @@ export async function listen(bridge, world, pathname, headers = {}) {
 
 /** Text frames of a WebSocket, collected as `{...JSON, at}` until closed. */
 export async function connect(bridge, world, pathname) {
-  const { socket, head } = await open(bridge, pathname, {
+  const { socket, head, response } = await open(bridge, pathname, {
     ...world.credential,
     Connection: 'Upgrade',
     Upgrade: 'websocket',
     'Sec-WebSocket-Version': '13',
     'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
   });
+  if (!socket) throw new Error(`no WebSocket, but ${response.statusCode}`);
   const events = [];
   let bytes = head;
   const read = (chunk) => {
@@ -52,7 +54,8 @@ export async function connect(bridge, world, pathname) {
 
 function open(bridge, pathname, headers) {
   return new Promise((resolve, reject) => {
-    const request = http.get(new URL(pathname, bridge.url), { agent: false, headers });
+    const url = new URL(pathname, bridge.url);
+    const request = (url.protocol === 'https:' ? https : http).get(url, { agent: false, headers });
     request.once('error', reject);
     request.once('response', (response) => resolve({ response, request }));
     request.once('upgrade', (_response, socket, head) => resolve({ socket, head }));
