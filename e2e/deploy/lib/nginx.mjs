@@ -1,4 +1,4 @@
-// A real nginx with the committed configuration: only addresses, names and paths are of this machine.
+// A real nginx with the committed configuration: addresses, names and paths are of this machine, and it is less patient.
 import { readFile, writeFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -30,6 +30,8 @@ export class Nginx {
       ['/etc/ssl/parlant/fullchain.pem', path.join(process.env.TLS, 'fullchain.pem')],
       ['/etc/ssl/parlant/privkey.pem', path.join(process.env.TLS, 'privkey.pem')],
       ['/var/log/nginx/parlant.log', nginx.log],
+      // The bridge is heard of each 15 s.
+      ['proxy_read_timeout 60s;', 'proxy_read_timeout 20s;'],
     ]) {
       if (!configuration.includes(from)) throw new Error(`deploy/nginx/parlant.conf has no ${from}`);
       configuration = configuration.replace(from, to);

@@ -100,7 +100,7 @@ describe('nginx in front of the server', { concurrency: true }, () => {
   test('a stream stays, though nothing happens for longer than nginx waits for answers', async () => {
     const { base, post } = await session();
     const stream = await listen(nginx, world, `${base}/events`);
-    await pause(65_000);
+    await pause(25_000);
     await post('still there?');
     await until('it is told', () => stream.events.some(({ data }) => data.content === 'still there?'));
     stream.close();
