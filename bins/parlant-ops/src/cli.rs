@@ -10,11 +10,13 @@ use clap::{Args, Parser, Subcommand};
     version = env!("PARLANT_VERSION"),
     after_help = "\
 Examples:
+  parlant-ops doctor                                            what is wrong here, and what to do about it
   parlant-ops alerts render                                     Prometheus' rule file on standard output
   parlant-ops alerts render --output /etc/prometheus/parlant_alerts.yml
   parlant-ops alerts render --check --output deploy/prometheus/parlant_alerts.yml
 
-Exit codes: 0 good, 1 failed, 64 bad usage."
+Settings come from the environment and from .env, as the server's do.
+Exit codes: 0 good, 1 failed, 64 bad usage; each command's --help has its own."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -26,6 +28,17 @@ pub(crate) enum Command {
     /// The alert rules
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// Find out what is wrong with this deployment, and what to do about it; changes nothing
+    #[command(after_help = "\
+Examples:
+  parlant-ops doctor
+  parlant-ops doctor --json | jq -r '.findings[].id'
+  parlant-ops doctor --only database --skip database.slow_statements
+
+It reads the environment and .env of the server: run it on the server's machine, in its directory. docs/reference/doctor.md
+lists what it finds.
+Exit codes: 0 nothing is wrong, 1 something is broken, 2 warnings only, 64 bad usage, 70 it could not look.")]
+    Doctor(DoctorArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,6 +52,19 @@ Examples:
 
 Exit codes: 0 written, or the same already; 1 the file cannot be written or, with --check, is another; 64 bad usage.")]
     Render(RenderArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Tell only findings whose id is, or begins with, this, such as `database` or `database.tls`; comma-separated
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Leave these out
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) skip: Vec<String>,
 }
 
 #[derive(Debug, Args)]

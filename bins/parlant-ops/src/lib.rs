@@ -5,6 +5,7 @@
 
 mod alerts;
 mod cli;
+mod doctor;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -18,8 +19,12 @@ use cli::{AlertsCommand, Cli, Command};
 enum Exit {
     Good = 0,
     Failed = 1,
+    /// Of `doctor`: it works, and somebody should look.
+    Warnings = 2,
     /// `EX_USAGE` of sysexits.h.
     Usage = 64,
+    /// `EX_SOFTWARE` of sysexits.h: `doctor` could not look.
+    CouldNotRun = 70,
 }
 
 /// Runs the program with these arguments, the first being its name, and says how it should exit.
@@ -37,11 +42,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn start(command: &Command) -> anyhow::Result<Exit> {
     match command {
         Command::Alerts(AlertsCommand::Render(arguments)) => alerts::render(arguments),
+        Command::Doctor(arguments) => Ok(doctor::doctor(arguments).unwrap_or_else(|problem| {
+            complain(&problem);
+            Exit::CouldNotRun
+        })),
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the person who started the program reads it there")]
 fn complain(problem: &anyhow::Error) -> Exit {
-    eprintln!("parlant-ops: {problem:#}");
+    say(format_args!("{problem:#}"));
     Exit::Failed
+}
+
+#[expect(clippy::print_stderr, reason = "the person who started the program reads it there")]
+fn say(text: impl std::fmt::Display) {
+    eprintln!("parlant-ops: {text}");
 }

@@ -39,6 +39,7 @@ mod connect;
 mod connection;
 mod dsn;
 mod error;
+mod failure;
 mod libpq;
 mod listen;
 mod metrics;
@@ -60,6 +61,7 @@ pub use config::{
 pub use connect::connect;
 pub use connection::Connection;
 pub use error::{Class, Error};
+pub use failure::Failure;
 pub use listen::{Heard, Listener, Notifier};
 pub use metrics::{
     CONNECTIONS, CONNECTIONS_MAX, POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITING, QUERY_DURATION_SECONDS,

@@ -1,5 +1,6 @@
 //! From a configuration to what to connect to, and how.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -68,6 +69,17 @@ pub(crate) struct Endpoint {
     pub(crate) host: Option<Host>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.host, self.address) {
+            (Some(Host::Unix(path)), _) => write!(f, "{} (port {})", path.display(), self.port),
+            (Some(Host::Tcp(name)), _) => write!(f, "{name}:{}", self.port),
+            (None, Some(address)) => write!(f, "{address}:{}", self.port),
+            (None, None) => write!(f, "port {}", self.port),
+        }
+    }
 }
 
 /// Everything needed to connect.

@@ -1,3 +1,9 @@
 //! What an operator does with a running bridge: diagnose it, restart it, put it under load.
 //!
 //! `parlant-ops` is the program that does it from a shell; everything here works as well from a test.
+//!
+//! | room | does |
+//! | --- | --- |
+//! | [`doctor`] | finds out what is wrong with a deployment, and says what to do about it |
+
+pub mod doctor;

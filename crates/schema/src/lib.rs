@@ -35,6 +35,7 @@
 
 mod apply;
 mod error;
+mod indexes;
 mod lock;
 mod migrations;
 mod observe;
@@ -46,6 +47,7 @@ mod status;
 
 pub use apply::{ApplyOptions, Ran, Report};
 pub use error::{DatabaseError, Error};
+pub use indexes::{DamagedIndex, IndexDamage};
 pub use lock::Holder;
 pub use migrations::{Migrations, Version};
 pub use observe::{LockMode, RelationLock};

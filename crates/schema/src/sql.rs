@@ -8,10 +8,15 @@ pub(crate) fn is_no_transaction(sql: &str) -> bool {
     sql.lines().next().is_some_and(|line| line.trim_end() == NO_TRANSACTION)
 }
 
-/// The words and signs of a statement. Words are folded to lower case unless they were quoted; comments and quoted
-/// text are left out, because nothing here asks about them.
+/// A statement of a migration.
 #[derive(Debug)]
-pub(crate) struct Statement(Vec<String>);
+pub(crate) struct Statement {
+    /// The words and signs. Words are folded to lower case unless they were quoted; comments and quoted text are left
+    /// out, because nothing here asks about them.
+    words: Vec<String>,
+    /// As it stands in the file, with the comments before it.
+    pub(crate) text: String,
+}
 
 /// An index that a statement makes with `CREATE INDEX CONCURRENTLY`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +25,15 @@ pub(crate) struct ConcurrentIndex {
     pub(crate) name: Option<String>,
     /// Whether the statement may be run again.
     pub(crate) if_not_exists: bool,
+}
+
+/// An index that comes or goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum IndexChange {
+    /// `CREATE INDEX`: its name and its table's.
+    Made(String, String),
+    /// `DROP INDEX`, one for each name.
+    Dropped(Vec<String>),
 }
 
 /// A table that comes or goes.
@@ -35,7 +49,7 @@ pub(crate) enum TableChange {
 
 impl Statement {
     fn words(&self) -> Vec<&str> {
-        self.0.iter().map(String::as_str).collect()
+        self.words.iter().map(String::as_str).collect()
     }
 
     /// What `CREATE [UNIQUE] INDEX CONCURRENTLY` makes, if that is what the statement is.
@@ -49,6 +63,25 @@ impl Statement {
         let named = if_exists(rest);
         let name = named.first().filter(|word| **word != "on").map(|&word| word.to_owned());
         Some(ConcurrentIndex { name, if_not_exists: named.len() < rest.len() })
+    }
+
+    /// What the statement does to the list of indexes that have names of ours.
+    pub(crate) fn index_change(&self) -> Option<IndexChange> {
+        let words = self.words();
+        match words.as_slice() {
+            ["create", "index", rest @ ..] | ["create", "unique", "index", rest @ ..] => {
+                let rest = if_exists(rest.strip_prefix(&["concurrently"]).unwrap_or(rest));
+                let [name, "on", table @ ..] = rest else { return None };
+                let table = table_name(table.strip_prefix(&["only"]).unwrap_or(table))?;
+                Some(IndexChange::Made((*name).to_owned(), table))
+            }
+            ["drop", "index", rest @ ..] => {
+                let rest = if_exists(rest.strip_prefix(&["concurrently"]).unwrap_or(rest));
+                let names = rest.split(|word| *word == ",").filter_map(table_name);
+                Some(IndexChange::Dropped(names.collect()))
+            }
+            _ => None,
+        }
     }
 
     /// What the statement does to the list of tables.
@@ -78,7 +111,7 @@ impl Statement {
     /// The word of a statement that would end or start a transaction under the runner's feet.
     pub(crate) fn transaction_control(&self) -> Option<&str> {
         const WORDS: [&str; 7] = ["begin", "start", "commit", "end", "rollback", "abort", "prepare"];
-        self.0.first().map(String::as_str).filter(|word| WORDS.contains(word))
+        self.words.first().map(String::as_str).filter(|word| WORDS.contains(word))
     }
 }
 
@@ -101,13 +134,15 @@ fn table_name(words: &[&str]) -> Option<String> {
 /// Cuts a file into its statements.
 pub(crate) fn statements(sql: &str) -> Vec<Statement> {
     let (mut statements, mut words, mut depth) = (Vec::new(), Vec::new(), 0_usize);
-    let mut rest = sql;
+    let (mut rest, mut begin) = (sql, sql);
+    let text = |begin: &str, rest: &str| begin[..begin.len() - rest.len()].trim().to_owned();
     while let Some((word, further)) = next_word(rest) {
         rest = further;
         // Nobody quotes a name that is one of these signs.
         match word.as_str() {
             ";" if depth == 0 => {
-                statements.push(Statement(std::mem::take(&mut words)));
+                statements.push(Statement { words: std::mem::take(&mut words), text: text(begin, rest) });
+                begin = rest;
                 continue;
             }
             "(" => depth += 1,
@@ -116,8 +151,8 @@ pub(crate) fn statements(sql: &str) -> Vec<Statement> {
         }
         words.push(word);
     }
-    statements.push(Statement(words));
-    statements.retain(|statement| !statement.0.is_empty());
+    statements.push(Statement { words, text: begin.trim().to_owned() });
+    statements.retain(|statement| !statement.words.is_empty());
     statements
 }
 
@@ -250,6 +285,21 @@ mod tests {
             Some(ConcurrentIndex { name: None, if_not_exists: false })
         );
         assert_eq!(read("create index i on t (a)"), None);
+    }
+
+    #[test]
+    fn an_index_has_a_table_and_the_text_that_makes_it() {
+        let sql = "create table t (a int);\n-- Why.\ncreate unique index concurrently if not exists I on only public.T (a) where b = 'x;';\n
+                   create index on t (a); drop index concurrently if exists i, public.j;";
+        let read = statements(sql);
+        let changes: Vec<_> = read.iter().filter_map(Statement::index_change).collect();
+        let dropped = IndexChange::Dropped(vec!["i".into(), "j".into()]);
+        assert_eq!(changes, [IndexChange::Made("i".into(), "t".into()), dropped]);
+        assert!(
+            read[1].text.starts_with("-- Why.\ncreate unique") && read[1].text.ends_with("'x;';"),
+            "{}",
+            read[1].text
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
 mod alerts;
+mod doctor;
 
 use std::process::{Command, Output};
 
@@ -12,7 +13,9 @@ fn run(arguments: &[&str]) -> Output {
 
 #[test]
 fn help_and_version_are_data_and_bad_usage_is_64() {
-    for arguments in [&["--help"][..], &["--version"], &["alerts", "--help"], &["alerts", "render", "--help"]] {
+    for arguments in
+        [&["--help"][..], &["--version"], &["alerts", "--help"], &["alerts", "render", "--help"], &["doctor", "--help"]]
+    {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");

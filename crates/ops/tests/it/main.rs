@@ -1,0 +1,22 @@
+//! The doctor, asked about deployments that are well and that are not.
+#![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
+#![expect(clippy::print_stdout, reason = "a failed test shows what was found")]
+
+mod database;
+mod page;
+
+use parlant_ops_core::doctor::{Config, Diagnosis, Selection, diagnose};
+use parlant_settings::Settings;
+
+/// What is found of the database and its schema with these settings.
+async fn examine(settings: &[(&str, &str)]) -> Diagnosis {
+    let mut config = Config::from_settings(Settings::from_pairs(settings.iter().copied()));
+    config.selection = Selection { only: vec!["database".to_owned(), "schema".to_owned()], skip: Vec::new() };
+    diagnose(&config).await
+}
+
+/// What was found; a failed test shows all of it.
+fn ids(diagnosis: &Diagnosis) -> Vec<&'static str> {
+    println!("{}", diagnosis.text(120));
+    diagnosis.findings.iter().map(|finding| finding.id).collect()
+}
