@@ -1,5 +1,5 @@
-//! The names of this crate's metrics, and their handles. Each is there from the moment its check is made: install the
-//! recorder first.
+//! The names of this crate's metrics, and their handles. Each is there from the moment its check or the monitor is
+//! made: install the recorder first.
 
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use metrics::{Gauge, Unit, describe_gauge, gauge};
 
 use crate::Status;
 
+/// Gauge: 0 unhealthy, 1 degraded, 2 healthy; what the report says in whole.
+pub const STATUS: &str = "parlant_health_status";
 /// Gauge by `check`: 0 unhealthy, 1 degraded, 2 healthy; what the report says.
 pub const CHECK_STATUS: &str = "parlant_health_check_status";
 /// Gauge by `check`: how long the last look took.

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use metrics::Gauge;
 use parlant_metrics::Exporter;
 
+use crate::metrics::{STATUS, single};
 use crate::numbers::Numbers;
 use crate::report::overall;
 use crate::slot::{FRESH, Slot};
@@ -17,6 +19,7 @@ struct Inner {
     version: &'static str,
     slots: Vec<Slot>,
     numbers: Numbers,
+    status: Gauge,
 }
 
 impl Monitor {
@@ -24,7 +27,10 @@ impl Monitor {
     #[must_use]
     pub fn new(config: Config, version: &'static str, exporter: Exporter, checks: Vec<Arc<dyn Check>>) -> Self {
         let slots = checks.into_iter().map(Slot::new).collect();
-        Self(Arc::new(Inner { config, version, slots, numbers: Numbers::new(exporter) }))
+        let status = single(STATUS, "What the health report says in whole: 0 unhealthy, 1 degraded, 2 healthy.");
+        let monitor = Self(Arc::new(Inner { config, version, slots, numbers: Numbers::new(exporter), status }));
+        monitor.show();
+        monitor
     }
 
     /// Runs every check at once and then each [`Config::interval`], for ever. Spawn it.
@@ -37,7 +43,7 @@ impl Monitor {
                 inner.numbers.refresh(FRESH);
             }
         };
-        let watch = join_all(inner.slots.iter().map(|slot| slot.watch(inner.config.interval)));
+        let watch = join_all(inner.slots.iter().map(|slot| slot.watch(inner.config.interval, || self.show())));
         tokio::join!(watch, count);
     }
 
@@ -46,6 +52,11 @@ impl Monitor {
     pub fn status(&self) -> Status {
         let reports = self.0.slots.iter().map(Slot::report);
         overall(reports.map(|report| (report.status, report.critical)))
+    }
+
+    /// Tells it to those who read metrics.
+    fn show(&self) {
+        self.0.status.set(f64::from(self.status() as u8));
     }
 
     /// What is known. Nobody is asked; only the process's own numbers are taken anew, once a second at most.

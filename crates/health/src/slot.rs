@@ -51,15 +51,15 @@ impl Slot {
         self.belief.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks every `interval`, and whenever somebody wants a fresh look.
-    pub(crate) async fn watch(&self, interval: Duration) {
+    /// Looks every `interval`, and whenever somebody wants a fresh look; calls `changed` when the status is another one.
+    pub(crate) async fn watch(&self, interval: Duration, changed: impl Fn()) {
         let mut look = None;
         loop {
             let started = Instant::now();
-            let (mut seen, mut doubtful) = self.look(&mut look).await;
+            let (mut seen, mut doubtful) = self.look(&mut look, &changed).await;
             if doubtful {
                 sleep(RECHECK).await;
-                (seen, doubtful) = self.look(&mut look).await;
+                (seen, doubtful) = self.look(&mut look, &changed).await;
             }
             self.ended.send_replace(Some(Instant::now()));
             let urgent = doubtful || (seen == Status::Unhealthy && self.check.critical());
@@ -94,7 +94,7 @@ impl Slot {
     }
 
     /// Looks once: what was seen, and whether it contradicts what is believed.
-    async fn look(&self, last: &mut Option<AbortOnDropHandle<Outcome>>) -> (Status, bool) {
+    async fn look(&self, last: &mut Option<AbortOnDropHandle<Outcome>>, changed: impl Fn()) -> (Status, bool) {
         let started = Instant::now();
         let outcome = self.run(last).await;
         let (took, at) = (started.elapsed(), Utc::now());
@@ -105,6 +105,9 @@ impl Slot {
             (belief.observe(look), belief.report.status)
         };
         self.metrics.looked(believed, took, at);
+        if matches!(observed, Observed::Changed(_)) {
+            changed();
+        }
         if let Observed::Changed(before) = observed
             && (before.is_some() || seen != Status::Healthy)
         {

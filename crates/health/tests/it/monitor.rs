@@ -1,9 +1,11 @@
 //! What is believed, and when: with checks that do as they are told, in a time that passes as fast as it can.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use parlant_health::{Check, Config, Monitor, Outcome, Running, Status};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -226,4 +228,49 @@ async fn the_metrics_say_what_the_report_says() {
     sleep(Duration::from_mins(1)).await;
     assert_eq!(series("parlant_health_check_status"), Some(0.0));
     assert!((series("parlant_health_check_duration_seconds").unwrap() - 3.0).abs() < 0.1);
+}
+
+/// Keeps the overall status; the other tests' monitors have theirs in the process's recorder.
+#[derive(Default)]
+struct Overall(Arc<AtomicU64>);
+
+impl Recorder for Overall {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        if key.name() == "parlant_health_status" { Gauge::from_arc(Arc::clone(&self.0)) } else { Gauge::noop() }
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_is_a_metric_that_changes_as_soon_as_it_does() {
+    let (critical, other) = (Scripted::new("critical", true, HEALTHY), Scripted::new("other", false, HEALTHY));
+    let overall = Overall::default();
+    let monitor = metrics::with_local_recorder(&overall, || {
+        let config = Config { interval: INTERVAL, ..Config::default() };
+        Monitor::new(config, "1.2.3", exporter(), vec![critical.clone(), other.clone()])
+    });
+    let shown = || f64::from_bits(overall.0.load(Ordering::Relaxed));
+    assert_eq!(shown().to_string(), "0", "nobody has looked");
+    tokio::spawn(monitor.clone().run());
+    monitor.fresh().await;
+    assert_eq!(shown().to_string(), "2");
+    for (check, look, expected) in [(&other, UNHEALTHY, "1"), (&critical, UNHEALTHY, "0"), (&critical, HEALTHY, "1")] {
+        check.tell(look);
+        let before = monitor.status();
+        while monitor.status() == before {
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(shown().to_string(), expected);
+    }
 }
