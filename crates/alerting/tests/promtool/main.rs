@@ -2,7 +2,9 @@
 //! broken in turn, and a test has to notice.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed assumption is a failed test")]
 
+mod differential;
 mod mutants;
+mod service;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -11,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use parlant_alerting::{RUNBOOKS, Rule, rule_file, rules};
+use parlant_alerting::{Expression, RUNBOOKS, Rule, rule_file, rules};
 
 use mutants::mutants;
 
@@ -46,6 +48,23 @@ fn every_rule_has_tests_and_they_hold() {
     assert_eq!(expected, found);
     for file in found {
         hold(&promtool(&["test".as_ref(), "rules".as_ref(), file.as_ref()]));
+    }
+}
+
+#[test]
+fn the_evaluator_says_what_prometheus_says_at_the_same_moments() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("parlant_alerts.yml"), rule_file(&rules(), RUNBOOKS)).unwrap();
+    // As often as rules are evaluated, and out of step with that.
+    for interval in [30, 20] {
+        let (tests, rules) = differential::tests(interval);
+        let file = scratch.path().join("tests.yml");
+        fs::write(&file, tests).unwrap();
+        hold(&promtool(&["test".as_ref(), "rules".as_ref(), file.as_ref()]));
+        for (rule, fired, ended) in rules {
+            println!("{:30} {:10} fired {fired:3}, ended {ended:3}", rule.name, rule.severity);
+            assert!(fired > 0 && (ended > 0 || rule.expression == Expression::Always), "{}", rule.name);
+        }
     }
 }
 
