@@ -1,7 +1,8 @@
 //! Alert rules as data, and the messages that alerts become.
 //!
 //! [`rules()`] is the table of the bridge's rules. [`rule_file`] makes Prometheus' file of them, and an [`Evaluator`]
-//! judges a process's own numbers by the same table. Slack is told by [`Slack`].
+//! judges a process's own numbers by the same table. [`inhibitions()`] says which of them explains which others. Slack is
+//! told by [`Slack`].
 //!
 //! ```
 //! use parlant_alerting::{RUNBOOKS, Selector, rule_file, rules};
@@ -38,6 +39,7 @@ mod expression;
 mod finding;
 mod history;
 mod humanize;
+mod inhibition;
 mod notification;
 mod promql;
 mod quantile;
@@ -51,6 +53,7 @@ pub use error::{SendError, WebhookError};
 pub use evaluator::Evaluator;
 pub use expression::{Aggregation, Combination, Comparison, Expression, Matcher, Selector, Source};
 pub use finding::{Finding, Reading};
+pub use inhibition::{Inhibition, inhibitions};
 pub use notification::{Notification, Severity, Status};
 pub use rule::{Names, RUNBOOKS, Rule, rule_file};
 pub use rules::rules;

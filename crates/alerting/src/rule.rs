@@ -8,6 +8,9 @@ use crate::{Reading, Severity, humanize};
 /// Where the runbooks are published. `{page}` stands for the page's name.
 pub const RUNBOOKS: &str = "https://docs.sim.com/runbooks/{page}";
 
+/// The `service` label of every alert.
+pub(crate) const SERVICE: &str = "parlant-server";
+
 /// When somebody is told what.
 ///
 /// Two rules may share a name: they are two ways to see the same trouble, with one runbook.
@@ -123,7 +126,7 @@ pub fn rule_file(rules: &[Rule], runbooks: &str) -> String {
         let _ = write!(
             file,
             "      - alert: {name}\n        expr: |-\n          {expression}\n{hold}        \
-            labels:\n          severity: {severity}\n          service: parlant-server\n        \
+            labels:\n          severity: {severity}\n          service: {SERVICE}\n        \
             annotations:\n          summary: {summary}\n          description: {description}\n          \
             runbook_url: {runbook}\n",
             name = rule.name,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Severity::{Critical, Info, Warning};
 use crate::expression::{Expression, Selector, Source};
-use crate::rule::Rule;
+use crate::rule::{Names, Rule};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -40,7 +40,7 @@ const LOOKUPS: Selector = Selector::new("parlant_auth_cache_hits_total");
 /// Every rule of the bridge, the most general first.
 #[must_use]
 pub fn rules() -> Vec<Rule> {
-    let rules = [service(), database(), authentication(), engine(), resources(), backups()];
+    let rules = [service(), database(), authentication(), engine(), resources(), health(), backups()];
     let watchdog = Rule {
         name: "ParlantWatchdog",
         severity: Info,
@@ -106,16 +106,6 @@ fn service() -> Vec<Rule> {
                 .and(seconds("parlant_http_request_duration_seconds_count").sum().above(TRAFFIC)),
             summary: "High response time in Parlant server",
             description: "One request in twenty of the last 5 minutes took {duration} or longer.",
-            names: None,
-        },
-        Rule {
-            name: "ParlantHealthCheckFailing",
-            severity: Warning,
-            hold: 5 * MINUTE,
-            // The database has a rule of its own.
-            expression: Selector::new("parlant_health_check_status").without("check", &["database"]).last().equals(0.0),
-            summary: "A health check of Parlant server fails",
-            description: "The health check {check} is unhealthy.",
             names: None,
         },
     ]
@@ -249,6 +239,43 @@ fn resources() -> Vec<Rule> {
             summary: "High number of active sessions",
             description: "{count} agent sessions are active.",
             names: None,
+        },
+    ]
+}
+
+/// After those that may know the cause: Prometheus sends alerts in this order, and what comes late explains nothing.
+fn health() -> Vec<Rule> {
+    let overall = |status| Selector::new("parlant_health_status").last().equals(status);
+    let checks = || Names { selector: Selector::new("parlant_health_check_status"), below: 2.0, label: "check" };
+    vec![
+        Rule {
+            name: "ParlantHealthCheckFailing",
+            severity: Warning,
+            hold: 5 * MINUTE,
+            // The database has a rule of its own.
+            expression: Selector::new("parlant_health_check_status").without("check", &["database"]).last().equals(0.0),
+            summary: "A health check of Parlant server fails",
+            description: "The health check {check} is unhealthy.",
+            names: None,
+        },
+        Rule {
+            name: "ParlantServiceHealth",
+            severity: Critical,
+            hold: MINUTE,
+            expression: overall(0.0),
+            summary: "Parlant server is unhealthy",
+            description: "The server cannot do its work. Not healthy: {names}.",
+            names: Some(checks()),
+        },
+        Rule {
+            name: "ParlantServiceHealth",
+            severity: Warning,
+            // No shorter than that of any rule that may know the cause.
+            hold: 10 * MINUTE,
+            expression: overall(1.0),
+            summary: "Parlant server is degraded",
+            description: "The server works, but not everything that it relies on does. Not healthy: {names}.",
+            names: Some(checks()),
         },
     ]
 }

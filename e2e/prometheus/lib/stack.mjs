@@ -31,6 +31,7 @@ export const committed = (file) => readFileSync(path.join(DEPLOY, file), 'utf8')
 export class Stack {
   secret = random();
   metricsToken = random();
+  simStatus = 200;
 
   /** A stack that lasts as long as the tests of this file; `prepare` makes it ready for them. Call it outside of tests. */
   static around(prepare = async () => {}) {
@@ -57,9 +58,9 @@ export class Stack {
     await this.#startPrometheus();
   }
 
-  /** A Sim that is well; the server asks it for nothing else here. */
+  /** A Sim that is as well as `simStatus` says; the server asks it for nothing else here. */
   async startSim() {
-    this.sim = http.createServer((_, response) => response.end('{"status":"ok"}'));
+    this.sim = http.createServer((_, response) => response.writeHead(this.simStatus).end('{}'));
     await new Promise((resolve) => this.sim.listen(this.simPort ?? 0, '127.0.0.1', resolve));
     this.simPort = this.sim.address().port;
   }

@@ -151,7 +151,7 @@ const outage = {
   meanwhile: async (since) => {
     // Now that the cause is known, its consequences are held back.
     const stop = stack.load(2, () => stack.list());
-    await assertInhibited(['ParlantHighErrorRate'], since);
+    await assertInhibited(['ParlantHighErrorRate', 'ParlantServiceHealth'], since);
     await stop();
     assert.equal((await stack.server.get('/livez')).status, 200);
   },
@@ -172,6 +172,21 @@ const noSim = {
   breakage: async () => {
     await stack.stopSim();
     return () => stack.startSim();
+  },
+};
+/** No alert of its own says that Sim answers with errors. */
+const unwellSim = {
+  alert: 'ParlantServiceHealth',
+  severity: 'warning',
+  breakage: async () => {
+    stack.simStatus = 500;
+    return async () => {
+      stack.simStatus = 200;
+    };
+  },
+  meanwhile: async (since) => {
+    const { text } = await stack.receiver.message('ParlantServiceHealth', 'firing', { since, deadline: DEADLINE });
+    assert.match(text, /sim_api/);
   },
 };
 const noEngine = {
@@ -225,23 +240,24 @@ const old = { alert: 'ParlantBackupTooOld', severity: 'warning', breakage: () =>
 const unverified = { alert: 'ParlantBackupUnverified', severity: 'warning', breakage: () => backdate('verified') };
 
 /** Rates look back further than an outage lasts here, and what it held back is told when it is over. */
-const AFTERMATH = ['ParlantHighErrorRate', 'ParlantHighLatency', 'ParlantAuthFailureRate'];
+const AFTERMATH = ['ParlantHighErrorRate', 'ParlantHighLatency', 'ParlantAuthFailureRate', 'ParlantServiceHealth'];
 
 describe('an alert is delivered, and its end:', () => {
   stories('the database is gone', [outage], { consequences: AFTERMATH });
   stories('requests fail', [broken]);
-  stories('a slow database makes requests slow', [slow]);
+  stories('a slow database makes requests slow', [slow], { consequences: ['ParlantServiceHealth'] });
   // Those who wait in vain for a connection are answered 503, the others late.
-  stories('every connection is in use', [busy], { consequences: ['ParlantHighErrorRate', 'ParlantHighLatency'] });
+  stories('every connection is in use', [busy], { consequences: AFTERMATH });
   stories('strangers try tokens, which no cache can know', [strangers], { consequences: ['ParlantAuthCacheMissRate'] });
   stories("Sim's database is gone", [unknown], { consequences: AFTERMATH });
   stories(
     'Sim and Parlant are gone, a migration is missing, sessions are many, no backup was made, memory is short',
     [noSim, noEngine, behind, crowded, old, large],
     // The large pages take their time.
-    { consequences: ['ParlantHighLatency'] },
+    { consequences: ['ParlantHighLatency', 'ParlantServiceHealth'] },
   );
-  stories('a slow Parlant', [slowEngine]);
+  stories('Sim answers with errors', [unwellSim]);
+  stories('a slow Parlant', [slowEngine], { consequences: ['ParlantServiceHealth'] });
   stories('the server is gone, and backups are not verified', [down, unverified]);
   test('the errors of all this burn their budget', () =>
     stack.receiver.message('ParlantErrorBudgetBurn', 'firing', { deadline: DEADLINE }));
@@ -273,8 +289,33 @@ describe('of what an outage makes superfluous nobody hears:', () => {
         warning('ParlantHighErrorRate'),
         warning('ParlantHighLatency'),
         critical('ParlantErrorBudgetBurn'),
+        critical('ParlantServiceHealth', a),
       ],
-      heard: [warning('ParlantHighMemoryUsage', a), warning('ParlantBackupTooOld'), critical('ParlantServiceDown', b)],
+      heard: [
+        warning('ParlantHighMemoryUsage', a),
+        warning('ParlantBackupTooOld'),
+        warning('ParlantServiceHealth', b),
+        critical('ParlantServiceDown', b),
+      ],
+    },
+    'a server cannot do its work': {
+      cause: critical('ParlantServiceHealth', a),
+      held: [
+        warning('ParlantHealthCheckFailing', { ...a, check: 'sim_api' }),
+        critical('ParlantAuthUnavailable', { source: 'http' }),
+        warning('ParlantHighErrorRate'),
+      ],
+      heard: [warning('ParlantHealthCheckFailing', { ...b, check: 'disk_space' }), warning('ParlantDiskSpaceLow', a)],
+    },
+    'a disk of one server fills up': {
+      cause: warning('ParlantDiskSpaceLow', a),
+      held: [warning('ParlantServiceHealth', a)],
+      heard: [warning('ParlantServiceHealth', b)],
+    },
+    'migrations are missing': {
+      cause: warning('ParlantMigrationsPending'),
+      held: [warning('ParlantServiceHealth', a)],
+      heard: [critical('ParlantServiceHealth', b)],
     },
     'Sim cannot be asked': {
       cause: critical('ParlantAuthUnavailable', { source: 'http' }),

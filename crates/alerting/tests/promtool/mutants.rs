@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use parlant_alerting::{Aggregation, Combination, Comparison, Expression, Matcher, Rule, Selector, Severity, Source};
+use parlant_alerting::{
+    Aggregation, Combination, Comparison, Expression, Matcher, Names, Rule, Selector, Severity, Source,
+};
 
 /// A rule that is wrong in one place.
 pub(crate) struct Mutant {
@@ -30,10 +32,23 @@ pub(crate) fn mutants(rule: &Rule) -> Vec<Mutant> {
             add(format!("{severity}"), Rule { severity, ..rule.clone() });
         }
     }
-    for form in ["{count}", "{percent}", "{duration}", "{bytes}"] {
+    for form in ["{count}", "{percent}", "{duration}", "{bytes}", "{names}"] {
         if rule.description.contains(form) {
             let description = rule.description.replace(form, "{instance}").leak();
             add(format!("no {form}"), Rule { description, ..rule.clone() });
+        }
+    }
+    if let Some(names) = &rule.names {
+        for (below, label) in [(names.below - 1.0, names.label), (names.below + 1.0, names.label), (names.below, "job")]
+        {
+            let names = Names { below, label, ..names.clone() };
+            add(format!("names {label} below {below}"), Rule { names: Some(names), ..rule.clone() });
+        }
+        for selector in selectors(&names.selector) {
+            add(
+                format!("names of {selector}"),
+                Rule { names: Some(Names { selector, ..names.clone() }), ..rule.clone() },
+            );
         }
     }
     for comparison in comparisons(&rule.expression) {
