@@ -1,41 +1,39 @@
+use std::error::Error;
 use std::time::Duration;
 
 use chrono::Utc;
-use parlant_alerting::{Notification, RUNBOOKS, Severity, Status};
-use tokio::time::sleep;
+use futures_util::future::join_all;
+use parlant_alerting::{Key, Notification, RUNBOOKS, Severity, Status, send_within};
 
 use crate::{Context, Exit};
 
-const TRIES: u32 = 3;
-/// Between two tries, unless Slack asks for more; for a minute at most.
-const PAUSE: Duration = Duration::from_secs(2);
-const PAUSE_LIMIT: Duration = Duration::from_mins(1);
+/// How long people may be out of reach before the run ends without having told them.
+const LIMIT: Duration = Duration::from_mins(1);
 
-/// Tells Slack, if it is configured, that a run did not go well. That it cannot be told is only logged.
+/// Tells everybody who is configured that a run did not go well. That somebody cannot be told is only logged.
 pub(crate) async fn send(context: &Context<'_>, exit: Exit, reason: &str) {
-    let Some(slack) = &context.alerting.slack else { return };
-    let (severity, title, page) = if exit == Exit::Doubtful {
-        (Severity::Warning, "A backup was made, but not everything went well", "parlant-backup-unverified")
+    let (severity, title, alert, page) = if exit == Exit::Doubtful {
+        let title = "A backup was made, but not everything went well";
+        (Severity::Warning, title, "ParlantBackupUnverified", "parlant-backup-unverified")
     } else {
-        (Severity::Critical, "The backup failed", "parlant-backup-too-old")
+        (Severity::Critical, "The backup failed", "ParlantBackupTooOld", "parlant-backup-too-old")
     };
     let notification = Notification {
         status: Status::Firing,
+        key: Key { alert: alert.to_owned(), severity, labels: Vec::new() },
         title: title.to_owned(),
-        severity,
         message: reason.to_owned(),
         fields: vec![("directory".to_owned(), context.config.dir.display().to_string())],
         runbook_url: Some(RUNBOOKS.replace("{page}", page)),
         at: Utc::now(),
     };
-    for tries_left in (0..TRIES).rev() {
-        match slack.send(&notification).await {
-            Ok(()) => return,
-            Err(error) if tries_left == 0 || error.is_permanent() => {
-                tracing::error!("Slack was not told: {error}");
-                return;
+    let told = context.alerting.notifiers().into_iter().map(|notifier| {
+        let notification = &notification;
+        async move {
+            if let Err(error) = send_within(LIMIT, &*notifier, notification).await {
+                tracing::error!(error = &error as &dyn Error, "Not told of this: {}", notifier.name());
             }
-            Err(error) => sleep(error.retry_after().unwrap_or(PAUSE).min(PAUSE_LIMIT)).await,
         }
-    }
+    });
+    join_all(told).await;
 }

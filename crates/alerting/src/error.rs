@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// Why a webhook cannot be used at all. Nothing here shows the URL, which is a secret.
+/// Why a webhook or heartbeat cannot be used at all. Nothing here shows the URL, which is a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// Not a URL, or one that would send the secret over the network in the clear.
@@ -11,35 +11,33 @@ pub enum WebhookError {
     Client(#[source] reqwest::Error),
 }
 
-/// Why a notification was not delivered. Nothing here shows the webhook's URL, which is a secret.
+/// Why a notification was not delivered. Nothing here may show the webhook's URL, which is a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// It would be refused again: the webhook is gone, or the message is not to its taste.
-    #[error("the webhook refuses the message: status {status}{}", .reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default())]
-    Refused {
-        /// The HTTP status.
-        status: u16,
-        /// Slack's word for it, such as `no_service`.
-        reason: Option<String>,
-    },
+    /// It would be refused again: the receiver is gone, or the message is not to its taste.
+    #[error("the message is refused: {0}")]
+    Refused(
+        /// The receiver's words, such as `status 404, no_service`.
+        String,
+    ),
     /// The other side is busy or broken.
-    #[error("the webhook takes no messages now: status {status}")]
+    #[error("no messages are taken now: {reason}")]
     Later {
-        /// The HTTP status.
-        status: u16,
+        /// The receiver's words, such as `status 429`.
+        reason: String,
         /// The wait that it asks for (`Retry-After`).
         after: Option<Duration>,
     },
     /// No answer in time. The message may have arrived.
-    #[error("no answer from the webhook")]
-    Unreachable(#[source] reqwest::Error),
+    #[error("no answer")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl SendError {
     /// Whether sending the same once more is pointless.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        matches!(self, Self::Refused(_))
     }
 
     /// How long the other side asks to be left alone.
@@ -47,7 +45,7 @@ impl SendError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Later { after, .. } => *after,
-            Self::Refused { .. } | Self::Unreachable(_) => None,
+            Self::Refused(_) | Self::Unreachable(_) => None,
         }
     }
 }

@@ -32,29 +32,53 @@
 //! A rule is an entry of the table in `rules.rs`, a page in `docs/runbooks/` and a file of tests in
 //! `deploy/prometheus/tests/`; `e2e/alert-rules` breaks each part of it and expects the tests to notice.
 
+mod alert;
+mod alerting;
+mod claims;
 mod config;
+mod delivery;
+mod endpoint;
 mod error;
 mod evaluator;
 mod expression;
 mod finding;
+mod heartbeat;
 mod history;
 mod humanize;
 mod inhibition;
+mod machine;
+mod metrics;
 mod notification;
+mod notifier;
+mod outbox;
 mod promql;
 mod quantile;
 mod rate;
 mod rule;
 mod rules;
 mod slack;
+mod state;
+mod webhook;
 
-pub use config::{Config, SLACK_WEBHOOK_URL, VARIABLES};
+pub use alert::{Alert, Key, Told};
+pub use alerting::Alerting;
+pub use claims::{Alone, Claims, Holding};
+pub use config::{
+    Config, HEARTBEAT_URL, INTERVAL, JSON_WEBHOOK_URL, REPEAT_INTERVAL, SLACK_WEBHOOK_URL, STATE_DIR, VARIABLES,
+};
+pub use delivery::send_within;
 pub use error::{SendError, WebhookError};
 pub use evaluator::Evaluator;
 pub use expression::{Aggregation, Combination, Comparison, Expression, Matcher, Selector, Source};
 pub use finding::{Finding, Reading};
+pub use heartbeat::Heartbeat;
 pub use inhibition::{Inhibition, inhibitions};
+pub use machine::Machine;
+pub use metrics::{FIRING, HEARTBEATS, NOTIFICATIONS, WAITING};
 pub use notification::{Notification, Severity, Status};
+pub use notifier::{Notifier, Sending};
 pub use rule::{Names, RUNBOOKS, Rule, rule_file};
 pub use rules::rules;
 pub use slack::Slack;
+pub use state::State;
+pub use webhook::Webhook;

@@ -1,17 +1,10 @@
 //! Slack's incoming webhooks.
 
-use std::time::Duration;
-
-use parlant_settings::{ExposeSecret as _, Secret};
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use parlant_settings::Secret;
 use serde_json::{Value, json};
 
-use crate::{Notification, SendError, Severity, Status, WebhookError};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the whole exchange.
-const TIMEOUT: Duration = Duration::from_secs(10);
+use crate::endpoint::Endpoint;
+use crate::{Notification, Notifier, Sending, Severity, Status, WebhookError};
 
 /// Slack cuts longer titles off, in the middle of an entity if need be.
 const TITLE_LIMIT: usize = 1024;
@@ -27,56 +20,19 @@ const SHORT: usize = 40;
 ///
 /// Neither `Debug` nor any error shows the URL: whoever knows it can post.
 #[derive(Debug, Clone)]
-pub struct Slack {
-    client: Client,
-    url: Secret,
-}
+pub struct Slack(Endpoint);
 
 impl Slack {
     /// # Errors
     /// When `url` is not an `https://` URL (`http://` is for loopback only), or TLS is not to be had.
     pub fn new(url: Secret) -> Result<Self, WebhookError> {
-        let parsed = Url::parse(url.expose_secret()).map_err(|_| WebhookError::Url)?;
-        let loopback = matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        if !(parsed.scheme() == "https" || parsed.scheme() == "http" && loopback) {
-            return Err(WebhookError::Url);
-        }
-        let client = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
-            // Another address is another place, which nobody trusted with the message.
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .user_agent(concat!("parlant-alerting/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(WebhookError::Client)?;
-        Ok(Self { client, url })
-    }
-
-    /// Posts the notification, once.
-    ///
-    /// # Errors
-    /// When Slack did not say that it took the message; [`SendError`] tells whether to try again, and when.
-    pub async fn send(&self, notification: &Notification) -> Result<(), SendError> {
-        let request = self.client.post(self.url.expose_secret()).json(&Self::payload(notification));
-        let response = request.send().await.map_err(|error| SendError::Unreachable(error.without_url()))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        let later = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-        if later || status.is_server_error() {
-            let after = response.headers().get(RETRY_AFTER);
-            let seconds = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            return Err(SendError::Later { status: status.as_u16(), after: seconds.map(Duration::from_secs) });
-        }
-        Err(SendError::Refused { status: status.as_u16(), reason: reason(response).await })
+        Endpoint::new(url).map(Self)
     }
 
     /// What is posted for `notification`: one attachment, the only form of message with a coloured bar.
     #[must_use]
     pub fn payload(notification: &Notification) -> Value {
-        let color = match (notification.status, notification.severity) {
+        let color = match (notification.status, notification.key.severity) {
             (Status::Resolved, _) | (_, Severity::Info) => "good",
             (_, Severity::Warning) => "warning",
             (_, Severity::Critical) => "danger",
@@ -106,12 +62,14 @@ impl Slack {
     }
 }
 
-/// Slack's one-word answer. Whatever else stands between us and Slack may answer anything, with the URL in it.
-async fn reason(mut response: Response) -> Option<String> {
-    let chunk = response.chunk().await.ok()??;
-    let word = std::str::from_utf8(&chunk).ok()?.trim();
-    let is_word = (1..=64).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    is_word.then(|| word.to_owned())
+impl Notifier for Slack {
+    fn name(&self) -> &'static str {
+        "slack"
+    }
+
+    fn send<'a>(&'a self, notification: &'a Notification) -> Sending<'a> {
+        Box::pin(async move { self.0.post(&Self::payload(notification)).await })
+    }
 }
 
 /// `failed_checks` as people write it: `Failed Checks`.
