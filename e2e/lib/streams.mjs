@@ -56,8 +56,13 @@ function open(bridge, pathname, headers) {
   return new Promise((resolve, reject) => {
     const url = new URL(pathname, bridge.url);
     const request = (url.protocol === 'https:' ? https : http).get(url, { agent: false, headers });
+    const late = setTimeout(() => request.destroy(new Error('no answer within 15 s')), 15_000);
+    const answered = (answer) => {
+      clearTimeout(late);
+      resolve(answer);
+    };
     request.once('error', reject);
-    request.once('response', (response) => resolve({ response, request }));
-    request.once('upgrade', (_response, socket, head) => resolve({ socket, head }));
+    request.once('response', (response) => answered({ response, request }));
+    request.once('upgrade', (_response, socket, head) => answered({ socket, head }));
   });
 }
