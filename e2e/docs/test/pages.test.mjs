@@ -33,6 +33,22 @@ test('every link leads somewhere', () => {
   assert.deepEqual(dead, []);
 });
 
+test('every file that is named is there', () => {
+  const named = all.flatMap(({ file, text }) => [...text.matchAll(/(?<![\w./-])((?:deploy|docs|crates|bins|e2e|migrations)\/[\w./-]*\w)/g)].map(([, name]) => [file, name]));
+  // Made by whoever deploys.
+  const missing = named.filter(([, name]) => !name.startsWith('deploy/secrets') && !existsSync(path.join(ROOT, name)));
+  assert.deepEqual(missing, []);
+  assert.ok(named.length > 30);
+});
+
+test('what is not run could be: the shell understands it', () => {
+  for (const { blocks } of pages()) {
+    for (const { code } of blocks.filter(({ excuse }) => excuse)) {
+      execFileSync('bash', ['-n'], { input: code.join('\n') });
+    }
+  }
+});
+
 test('every finding of doctor has its place in the page on troubleshooting', () => {
   const ids = [...text('docs/reference/doctor.md').matchAll(/^\| `(\w+\.\w+)` \|/gm)].map(([, id]) => id.replaceAll(/[._]/g, '-'));
   const there = anchors(text('docs/operations/troubleshooting.md'));
