@@ -26,6 +26,22 @@ export const pods = new Map(
     .filter(([, pod]) => pod?.containers),
 );
 
+export const compose = yaml('deploy/compose.yaml');
+
+/** What configures our own programs, by where that is: other people's have settings of their own. */
+const OURS = /^parlant-(bridge|backup):/;
+export const environment = Object.fromEntries([
+  ...Object.entries(compose.services)
+    .filter(([, { image }]) => OURS.test(image))
+    .map(([name, service]) => [`compose: ${name}`, service.environment ?? {}]),
+  ...[...pods]
+    .filter(([, { containers }]) => OURS.test(containers[0].image))
+    .map(([name, { containers }]) => [
+      `Kubernetes: ${name}`,
+      Object.fromEntries((containers[0].env ?? []).map(({ name, value }) => [name, value])),
+    ]),
+]);
+
 /** Instructions of a Dockerfile, `[name, rest]`, continued lines joined. */
 export const instructions = (file) =>
   text(file)
