@@ -1,7 +1,9 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+use parlant_settings::FromSetting as _;
 
 /// Operates the Sim-Parlant Integration Bridge.
 #[derive(Debug, Parser)]
@@ -14,6 +16,7 @@ Examples:
   parlant-ops alerts render                                     Prometheus' rule file on standard output
   parlant-ops alerts render --output /etc/prometheus/parlant_alerts.yml
   parlant-ops alerts render --check --output deploy/prometheus/parlant_alerts.yml
+  sudo parlant-ops restart                                      restart the service, and see that it worked
 
 Settings come from the environment and from .env, as the server's do.
 Exit codes: 0 good, 1 failed, 64 bad usage; each command's --help has its own."
@@ -39,6 +42,18 @@ It reads the environment and .env of the server: run it on the server's machine,
 lists what it finds.
 Exit codes: 0 nothing is wrong, 1 something is broken, 2 warnings only, 64 bad usage, 70 it could not look.")]
     Doctor(DoctorArguments),
+    /// Restart the service without a dropped request, and see that it worked
+    #[command(after_help = "\
+Examples:
+  parlant-ops restart --dry-run
+  sudo parlant-ops restart
+  sudo parlant-ops restart --reload              have the settings read again that need no restart
+  sudo parlant-ops restart --unit parlant-server@8002 --url http://127.0.0.1:8002
+
+It asks and commands systemd by systemctl. docs/operations/restart.md says what is looked at, and what to do when it fails.
+Exit codes: 0 the service runs and answers; 1 it was begun and the service is not as it should be; 3 nothing was done, for the
+reason that is said; 4 nothing was done, since another restart is under way; 64 bad usage.")]
+    Restart(RestartArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,6 +80,42 @@ pub(crate) struct DoctorArguments {
     /// Leave these out
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(crate) skip: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
+pub(crate) struct RestartArguments {
+    /// The service's unit
+    #[arg(long, value_name = "NAME", default_value = "parlant-server", value_parser = unit)]
+    pub(crate) unit: String,
+    /// Where it answers
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8001")]
+    pub(crate) url: String,
+    /// Only have settings read again (SIGHUP); a new program takes a restart
+    #[arg(long)]
+    pub(crate) reload: bool,
+    /// Go on although a check before the restart failed
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Look, say each step, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long the restart and what is checked afterwards may take, such as 90s or 2m
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = Duration::from_setting)]
+    pub(crate) max_wait: Duration,
+    /// Where each step is written down
+    #[arg(long, value_name = "FILE", default_value = "/var/log/parlant/restart.log")]
+    pub(crate) log_file: PathBuf,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What systemd lets a unit be called; it becomes a part of a file's name.
+fn unit(text: &str) -> Result<String, String> {
+    let is_allowed = |character: char| character.is_ascii_alphanumeric() || ":-_.\\@".contains(character);
+    let is_good = !text.is_empty() && text.len() <= 200 && text.chars().all(is_allowed);
+    if is_good { Ok(text.to_owned()) } else { Err("no name of a unit".to_owned()) }
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@
 mod alerts;
 mod cli;
 mod doctor;
+mod restart;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -21,6 +22,9 @@ enum Exit {
     Failed = 1,
     /// Of `doctor`: it works, and somebody should look.
     Warnings = 2,
+    /// Of `restart`: nothing was done.
+    Refused = 3,
+    Locked = 4,
     /// `EX_USAGE` of sysexits.h.
     Usage = 64,
     /// `EX_SOFTWARE` of sysexits.h: `doctor` could not look.
@@ -46,6 +50,7 @@ fn start(command: &Command) -> anyhow::Result<Exit> {
             complain(&problem);
             Exit::CouldNotRun
         })),
+        Command::Restart(arguments) => restart::run(arguments),
     }
 }
 

@@ -5,5 +5,7 @@
 //! | room | does |
 //! | --- | --- |
 //! | [`doctor`] | finds out what is wrong with a deployment, and says what to do about it |
+//! | [`restart`] | restarts the service so that no request is lost, and sees that it worked |
 
 pub mod doctor;
+pub mod restart;

@@ -13,9 +13,14 @@ fn run(arguments: &[&str]) -> Output {
 
 #[test]
 fn help_and_version_are_data_and_bad_usage_is_64() {
-    for arguments in
-        [&["--help"][..], &["--version"], &["alerts", "--help"], &["alerts", "render", "--help"], &["doctor", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["alerts", "--help"],
+        &["alerts", "render", "--help"],
+        &["doctor", "--help"],
+        &["restart", "--help"],
+    ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");
@@ -30,9 +35,23 @@ fn help_and_version_are_data_and_bad_usage_is_64() {
         &["restar"],
         &["alerts", "render", "--check"],
         &["alerts", "render", "--without", "ParlantTypo"],
+        &["restart", "--unit", "../../etc/passwd"],
+        &["restart", "--max-wait", "soon"],
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+/// The rest is for `e2e/restart`, which brings a systemd.
+#[test]
+fn a_unit_that_systemd_does_not_have_is_not_restarted() {
+    for json in [&[][..], &["--json"]] {
+        let arguments = [&["restart", "--dry-run", "--unit", "parlant-no-such-unit"], json].concat();
+        let output = run(&arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        assert!(text.contains(if json.is_empty() { "Nothing was done" } else { r#""outcome":"refused""# }), "{text}");
     }
 }

@@ -39,7 +39,7 @@ const OWNERS: [(&str, &[&str]); 8] = [
     ("deadpool-postgres", &["parlant-auth-bridge", "parlant-db-pool"]),
     ("jsonwebtoken", &["parlant-auth-bridge"]),
     ("metrics-exporter-prometheus", &["parlant-metrics"]),
-    ("reqwest", &["parlant-alerting", "parlant-auth-bridge", "parlant-engine", "parlant-health"]),
+    ("reqwest", &["parlant-alerting", "parlant-auth-bridge", "parlant-engine", "parlant-health", "parlant-ops-core"]),
     ("utoipa", &["parlant-api"]),
 ];
 
