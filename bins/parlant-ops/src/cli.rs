@@ -47,12 +47,12 @@ Exit codes: 0 nothing is wrong, 1 something is broken, 2 warnings only, 64 bad u
 Examples:
   parlant-ops restart --dry-run
   sudo parlant-ops restart
-  sudo parlant-ops restart --reload              have the settings read again that need no restart
+  sudo parlant-ops restart --reload              have the log's file and level taken anew
   sudo parlant-ops restart --unit parlant-server@8002 --url http://127.0.0.1:8002
 
-It asks and commands systemd by systemctl. docs/operations/restart.md says what is looked at, and what to do when it fails.
-Exit codes: 0 the service runs and answers; 1 it was begun and the service is not as it should be; 3 nothing was done, for the
-reason that is said; 4 nothing was done, since another restart is under way; 64 bad usage.")]
+docs/operations/restart.md says what is looked at, and what to do when it fails.
+Exit codes: 0 it runs and answers, 1 it was begun and went wrong, 3 nothing was done, and why is said,
+4 another restart is under way, 64 bad usage.")]
     Restart(RestartArguments),
 }
 
