@@ -81,7 +81,7 @@ describe('programs', () => {
       assert.deepEqual(told[name]?.commands.toSorted(), commands(name).toSorted(), name);
       const helps = [help(name), ...commands(name).map((command) => help(name, command))];
       const sentences = helps.flatMap((text) => text.match(/Exit codes: ([^]*?)\.\s*$/m)?.[1] ?? []);
-      const codes = sentences.flatMap((sentence) => [...sentence.matchAll(/(?:^|[,;]\s+)(\d+) /g)].map(([, code]) => code));
+      const codes = sentences.flatMap((sentence) => [...sentence.matchAll(/(?:^|[,;]\s+)(\d+)\s/g)].map(([, code]) => code));
       assert.deepEqual([...told[name].codes].toSorted(), [...new Set(codes)].toSorted(), name);
     }
   });
