@@ -44,7 +44,7 @@ doc:
 
 # Measure; arguments choose, as in `just bench cached`
 bench *arguments:
-    cargo bench --workspace --bench authenticate --bench revalidate --bench listing --bench http -- {{arguments}}
+    cargo bench --workspace --bench authenticate --bench revalidate --bench listing --bench http --bench evaluate -- {{arguments}}
 
 # Measure what 1,000 idle streams cost, and a backup beside pg_dump with gzip; some minutes each
 bench-whole:

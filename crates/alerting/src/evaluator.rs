@@ -30,8 +30,9 @@ use crate::{Finding, Reading, Rule};
 ///
 /// # Memory
 /// Only series that some rule looks at are kept, each as long as the longest window over its metric: 16 bytes for
-/// each change from one look to the next. A counter that changes at every look, every 30 s, costs 11.5 kB for the
-/// 6 hours of the burn rates; one that stands still costs its labels.
+/// each change from one look to the next. A counter that changes at every look, every 30 s, takes up to 16 KiB for
+/// the 6 hours of the burn rates; one that stands still, its labels. The bench `evaluate` measures 7 MiB for a server
+/// whose 36 routes are busy with every status, and next to nothing for a quiet one.
 #[derive(Debug)]
 pub struct Evaluator {
     rules: Vec<Rule>,

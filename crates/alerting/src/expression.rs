@@ -236,13 +236,6 @@ impl Expression {
         self.windows().into_iter().map(|(selector, _)| selector).collect()
     }
 
-    /// How long the longest of its windows is. So long after a start it may have no values for the sole reason that
-    /// nobody looked before.
-    #[must_use]
-    pub fn settles(&self) -> Duration {
-        self.windows().into_iter().map(|(_, window)| window).max().unwrap_or_default()
-    }
-
     /// Every series that this looks at, and how far back.
     pub(crate) fn windows(&self) -> Vec<(&Selector, Duration)> {
         match self {
@@ -270,13 +263,5 @@ mod tests {
         assert_eq!(admitted(&unwanted, &["/api/ws", "/ws", "/ws/api", ""]), ["/ws/api", ""]);
         let anything = Matcher { label: "x", negated: false, patterns: &["*b*"] };
         assert!(anything.admits("abc") && anything.admits("b") && !anything.admits("ac"));
-    }
-
-    #[test]
-    fn the_longest_window_tells_when_it_settles() {
-        let rate = |minutes| Selector::new("a").rate(Duration::from_mins(minutes));
-        let both = rate(5).above(1.0).and(rate(60).sum().over(rate(30).sum()));
-        assert_eq!(both.settles(), Duration::from_hours(1));
-        assert_eq!(Selector::new("a").last().settles(), Duration::ZERO);
     }
 }

@@ -137,25 +137,21 @@ impl History {
     /// What a series did from the look `start` on.
     fn growth(&self, series: &Series, start: usize) -> Option<Growth> {
         let end = self.first + self.looks.len();
-        let mut found: Option<Growth> = None;
-        let mut runs =
-            series.0.range(series.0.partition_point(|(since, _)| *since <= start).saturating_sub(1)..).peekable();
+        let mut runs = series.runs_from(start).peekable();
+        let (mut first, mut last, mut samples, mut resets) = (None, None, 0, 0.0);
         while let Some((since, value)) = runs.next() {
             let since = start.max(*since);
             let until = runs.peek().map_or(end, |(next, _)| *next);
             if value.to_bits() == STALE || since >= until {
                 continue;
             }
-            let (first, last) = (self.looks[since - self.first], self.looks[until - 1 - self.first]);
-            let growth =
-                found.get_or_insert(Growth { first: (first, *value), last: (first, *value), samples: 0, resets: 0.0 });
-            if *value < growth.last.1 {
-                growth.resets += growth.last.1;
-            }
-            growth.last = (last, *value);
-            growth.samples += until - since;
+            resets += last.map(|(_, before)| before).filter(|before| value < before).unwrap_or_default();
+            first = first.or(Some((since, *value)));
+            last = Some((until - 1, *value));
+            samples += until - since;
         }
-        found
+        let point = |(look, value)| (self.looks[look - self.first], value);
+        Some(Growth { first: point(first?), last: point(last?), samples, resets })
     }
 }
 
@@ -168,6 +164,12 @@ impl Series {
         if self.0.back().is_none_or(|(_, before)| before.to_bits() != value.to_bits()) {
             self.0.push_back((look, value));
         }
+    }
+
+    /// What it was at the look `start`, and since.
+    fn runs_from(&self, start: usize) -> impl Iterator<Item = &(usize, f64)> {
+        let first = self.0.partition_point(|(since, _)| *since <= start).saturating_sub(1);
+        self.0.range(first..)
     }
 
     /// Forgets what ended before the look `oldest`; whether anything is left.

@@ -294,8 +294,8 @@ describe('of what an outage makes superfluous nobody hears:', () => {
       heard: [
         warning('ParlantHighMemoryUsage', a),
         warning('ParlantBackupTooOld'),
-        warning('ParlantServiceHealth', b),
         critical('ParlantServiceDown', b),
+        critical('ParlantServiceHealth', { instance: 'c:8001' }),
       ],
     },
     'a server cannot do its work': {

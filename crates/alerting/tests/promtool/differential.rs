@@ -29,7 +29,8 @@ pub(crate) fn tests(interval: u32) -> (String, Vec<(Rule, usize, usize)>) {
     let mut next = pages.next();
     for time in (0..=END).step_by(STEP as usize) {
         while let Some((number, page)) = next.filter(|(number, _)| *number as u32 * interval <= time) {
-            for source in [Source::Server, Source::Prometheus, Source::NodeExporter] {
+            let sources = [Source::Server, Source::Prometheus, Source::NodeExporter];
+            for source in sources.into_iter().filter(|source| Service::is_watched(*source, number)) {
                 let lines = page.iter().filter(|((of, _), _)| *of == source);
                 let text: String =
                     lines.map(|((_, series), value)| format!("{} {value}\n", with_job(source, series))).collect();
@@ -67,7 +68,11 @@ fn values(service: &Service) -> BTreeMap<(Source, String), String> {
     let mut values: BTreeMap<_, String> =
         service.pages.iter().flatten().map(|(series, _)| (series.clone(), String::new())).collect();
     for ((series, values), mut was_there) in values.iter_mut().map(|series| (series, false)) {
-        for page in &service.pages {
+        for (step, page) in service.pages.iter().enumerate() {
+            if !Service::is_watched(series.0, step) {
+                *values += "_ ";
+                continue;
+            }
             match page.get(series) {
                 Some(value) => write!(values, "{value} ").unwrap(),
                 None => *values += if was_there { "stale " } else { "_ " },

@@ -29,6 +29,11 @@ impl Service {
         service
     }
 
+    /// Whether somebody looks; once, nobody does for longer than a number counts.
+    pub(crate) fn is_watched(source: Source, step: usize) -> bool {
+        source != Source::Server || !(900..916).contains(&step)
+    }
+
     /// How bad a trouble is at this time that comes and goes in units of so many minutes: above 1, a rule should fire.
     fn trouble(&mut self, minutes: u32, time: u32) -> f64 {
         let tenth = time / (minutes * 6) % 90;
