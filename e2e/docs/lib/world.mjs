@@ -14,6 +14,8 @@ import { monitor } from './monitoring.mjs';
 
 const PROGRAMS = path.dirname(PARLANT_SERVER);
 const PSQL = ['--no-psqlrc', '--quiet', '--tuples-only', '--no-align', '--set=ON_ERROR_STOP=1'];
+/** What our programs need to find PostgreSQL's. */
+const SURROUNDINGS = Object.fromEntries(['PATH', 'PG_BIN_DIR'].filter((name) => process.env[name]).map((name) => [name, process.env[name]]));
 const run = promisify(execFile);
 const random = () => randomBytes(16).toString('hex');
 
@@ -41,11 +43,21 @@ export class World {
   }
 
   async #startLive() {
-    const env = { BETTER_AUTH_SECRET: random() + random(), LOG_FILE: path.join(this.directory, 'server.log') };
+    const env = {
+      BETTER_AUTH_SECRET: random() + random(),
+      LOG_FILE: path.join(this.directory, 'server.log'),
+      // There, and in nobody's way.
+      RATE_LIMIT_PER_MINUTE: '1000000',
+      RATE_LIMIT_BURST: '1000000',
+    };
     const { base_url, token, workspaces, user_id, database_url, engine_url } = await this.#dev('live', env);
     const password = random();
     await this.#sql(database_url, `create role docs_app login password '${password}' in role parlant_app`);
-    const { alertmanager, prometheus } = await monitor(base_url, path.join(this.directory, 'monitoring'));
+    const BACKUP_DIR = path.join(this.directory, 'backups');
+    const [{ alertmanager, prometheus }] = await Promise.all([
+      monitor(base_url, path.join(this.directory, 'monitoring')),
+      run(path.join(PROGRAMS, 'parlant-backup'), ['run'], { cwd: this.directory, env: { ...SURROUNDINGS, DATABASE_URL: database_url, BACKUP_DIR } }),
+    ]);
     this.live = {
       ...env,
       BRIDGE: base_url,
@@ -58,7 +70,7 @@ export class World {
       PARLANT_BASE_URL: engine_url,
       PROMETHEUS: prometheus,
       ALERTMANAGER: alertmanager,
-      BACKUP_DIR: path.join(this.directory, 'backups'),
+      BACKUP_DIR,
     };
   }
 
@@ -72,8 +84,8 @@ export class World {
   /** The variables of a page: those of the live system, and for a page that changes things those of a database of its own. */
   async environment(own) {
     return {
+      ...SURROUNDINGS,
       PATH: [PROGRAMS, process.env.PATH, '/usr/sbin'].join(':'),
-      ...(process.env.PG_BIN_DIR ? { PG_BIN_DIR: process.env.PG_BIN_DIR } : {}),
       ...this.live,
       ...(own ? await this.#own({ migrated: own === 'own' }) : {}),
     };
