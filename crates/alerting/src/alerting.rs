@@ -47,7 +47,8 @@ impl Alerting {
             outbox: Outbox::new(notifiers.iter().map(|notifier| notifier.name()), config.state_dir),
             notifiers,
             claims: Box::new(Alone),
-            interval: config.interval,
+            // Tokio knows no clock that ticks without a pause.
+            interval: config.interval.max(Duration::from_millis(1)),
             drain: config.drain,
         }
     }
@@ -79,7 +80,7 @@ impl Alerting {
         let watching = async {
             let mut stop = pin!(stop);
             let mut ticks = tokio::time::interval(interval);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 select! {
                     biased;

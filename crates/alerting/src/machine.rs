@@ -66,7 +66,7 @@ impl Machine {
         self.step(at);
         for (key, alert) in &earlier.alerts {
             let known = self.alerts.get(key).is_some_and(|known| known.told.is_some());
-            if known || !self.has_room(key) {
+            if known || !has_room(&mut self.alerts, key) {
                 continue;
             }
             let (key, mut alert) = (key.clone(), alert.clone());
@@ -104,7 +104,7 @@ impl Machine {
             for reading in readings {
                 let (alert, labels) = (rule.name.to_owned(), reading.labels.clone());
                 let key = Key { alert, severity: rule.severity, labels };
-                if self.has_room(&key) {
+                if has_room(&mut self.alerts, &key) {
                     let alert = self.alerts.entry(key).or_insert_with(|| Alert::new(rule.summary));
                     alert.holds(at, rule.hold, rule.describe(reading));
                 } else {
@@ -170,10 +170,6 @@ impl Machine {
         }
     }
 
-    fn has_room(&self, key: &Key) -> bool {
-        self.alerts.len() < LIMIT || self.alerts.contains_key(key)
-    }
-
     /// What always fires says something to whoever misses it; the heartbeat does that here.
     fn is_told(&self, key: &Key) -> bool {
         !self.rules.iter().any(|rule| is_of(key, rule) && rule.expression == Expression::Always)
@@ -216,4 +212,14 @@ impl Machine {
 
 fn is_of(key: &Key, rule: &Rule) -> bool {
     key.alert == rule.name && key.severity == rule.severity
+}
+
+/// Makes it if need be, at the cost of knowing how often something came and went that is over.
+fn has_room(alerts: &mut BTreeMap<Key, Alert>, key: &Key) -> bool {
+    if alerts.len() < LIMIT || alerts.contains_key(key) {
+        return true;
+    }
+    let past = alerts.iter().find(|(_, alert)| alert.since.is_none() && alert.told.is_none());
+    let past = past.map(|(key, _)| key.clone());
+    past.is_some_and(|past| alerts.remove(&past).is_some())
 }

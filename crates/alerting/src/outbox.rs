@@ -1,6 +1,6 @@
 //! What waits to be sent, safe from the end of the process.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,17 +82,17 @@ impl Outbox {
         });
         match opened.await {
             Ok(Some((directory, state))) => {
-                tracing::info!("the state of alerts is kept in {shown}");
+                tracing::info!("The state of alerts is kept in {shown}");
                 inner.place = Place::Open(Arc::new(directory));
                 inner.complained = false;
-                let Some(mut state) = state else { return Standing::Ready };
-                inner.inherit(mem::take(&mut state.queues));
+                let Some(state) = state else { return Standing::Ready };
+                inner.inherit(&state);
                 self.changed.send_replace(());
                 Standing::Earlier(state)
             }
             Ok(None) if waited < HANDOVER => Standing::Wait,
             Ok(None) => {
-                inner.complain(&format!("another process has {shown}: each needs a directory of its own"));
+                inner.complain(&format!("Another process has {shown}: each needs a directory of its own"));
                 Standing::Ready
             }
             Err(error) => {
@@ -114,7 +114,7 @@ impl Outbox {
                 if dropped > 0 {
                     tracing::error!(
                         notifier = name,
-                        "more than {BOUND} messages wait: {dropped} are not sent, about alerts that are over and reminders"
+                        "More than {BOUND} messages wait: {dropped} are not sent, reminders and such about alerts that are over"
                     );
                 }
             }
@@ -186,13 +186,13 @@ impl Inner {
         match blocking(move || directory.write(&state).map(|()| state)).await {
             Ok(state) => {
                 if mem::take(&mut self.complained) {
-                    tracing::info!("the state of alerts can be written again");
+                    tracing::info!("The state of alerts can be written again");
                 }
                 self.written = Some(state);
             }
             Err(error) => {
                 self.written = None;
-                self.complain(&format!("the state of alerts cannot be written: {error}"));
+                self.complain(&format!("The state of alerts cannot be written: {error}"));
             }
         }
     }
@@ -203,18 +203,18 @@ impl Inner {
         }
     }
 
-    /// What an earlier process could not send comes first.
-    fn inherit(&mut self, queues: BTreeMap<String, VecDeque<Notification>>) {
-        for (name, mut earlier) in queues {
-            match self.state.queues.get_mut(&name) {
-                Some(queue) => {
-                    earlier.append(queue);
-                    *queue = earlier;
-                }
-                None if earlier.is_empty() => {}
-                None => tracing::warn!("{} messages waited for {name}, which is not configured now", earlier.len()),
+    /// What an earlier process could not send comes first; what it knew stays in the file until the round has ended.
+    fn inherit(&mut self, earlier: &State) {
+        for (name, waiting) in &earlier.queues {
+            match self.state.queues.get_mut(name) {
+                Some(queue) => *queue = waiting.iter().cloned().chain(mem::take(queue)).collect(),
+                None if waiting.is_empty() => {}
+                None => tracing::warn!("{} messages waited for {name}, which is not configured now", waiting.len()),
             }
         }
+        let known: BTreeSet<_> = self.state.alerts.iter().map(|(key, _)| key.clone()).collect();
+        let others = earlier.alerts.iter().filter(|(key, _)| !known.contains(key));
+        self.state.alerts.extend(others.cloned());
     }
 }
 

@@ -36,12 +36,19 @@ pub(crate) fn fires(disks: &[&str]) -> Finding {
     Finding::Values(disks.iter().map(|disk| reading(disk)).collect())
 }
 
-fn key(name: &str, disk: &str) -> Key {
+pub(crate) fn key(name: &str, disk: &str) -> Key {
     let labels = vec![("disk".to_owned(), disk.to_owned())];
     Key { alert: name.to_owned(), severity: Severity::Warning, labels }
 }
 
-/// A machine, and the seconds since it began.
+/// What the next process reads of this one's.
+pub(crate) fn saved(machine: &Machine, seconds: i64) -> State {
+    let alerts = machine.alerts().map(|(key, alert)| (key.clone(), alert.clone())).collect();
+    let state = State { at: moment(seconds), alerts, ..State::default() };
+    serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap()
+}
+
+/// A machine, and what others tell.
 struct Told {
     machine: Machine,
     elsewhere: BTreeSet<Key>,
@@ -74,9 +81,7 @@ impl Told {
 
     /// What a process that begins now knows.
     fn restarted(&self, rules: Vec<Rule>, seconds: i64) -> Self {
-        let alerts = self.machine.alerts().map(|(key, alert)| (key.clone(), alert.clone())).collect();
-        let state = State { at: moment(seconds), alerts, ..State::default() };
-        let state = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+        let state = saved(&self.machine, seconds);
         let mut next = Self::by(rules);
         next.machine.adopt(moment(seconds), &state);
         next
