@@ -43,6 +43,12 @@ pub(crate) fn run(mut settings: Settings, arguments: &DevArguments) -> anyhow::R
     if !settings.is_set(&parlant_api::HOST) {
         settings.set(&parlant_api::HOST, "127.0.0.1");
     }
+    // Whoever tries things out, or puts it under load, has one credential for everything.
+    let limits =
+        [parlant_api::RATE_LIMIT_PER_MINUTE, parlant_api::RATE_LIMIT_BURST, parlant_api::RATE_LIMIT_INVALID_TOKENS];
+    if !limits.iter().any(|limit| settings.is_set(limit)) {
+        settings.set(&parlant_api::RATE_LIMIT_PER_MINUTE, "0");
+    }
     for (variable, value) in [
         (&parlant_db_pool::SSL_MODE, "disable"),
         (&parlant_db_pool::SSL_ROOT_CERT, ""),

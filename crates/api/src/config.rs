@@ -27,17 +27,17 @@ const TRUSTED_PROXIES: Variable = Variable::new(
         comma-separated; unset: nobody's is",
 );
 /// How much may be asked in the long run.
-const RATE_LIMIT_PER_MINUTE: Variable = Variable::new(
+pub const RATE_LIMIT_PER_MINUTE: Variable = Variable::new(
     "RATE_LIMIT_PER_MINUTE",
     "Requests a minute of one credential or, without a good one, of one address; 0: any number, and nothing of the \
         kind is limited",
 )
 .default("600");
 /// How much may be asked at once.
-const RATE_LIMIT_BURST: Variable =
+pub const RATE_LIMIT_BURST: Variable =
     Variable::new("RATE_LIMIT_BURST", "How many of them may come at once; 0: any number").default("200");
 /// How many bad credentials an address may present.
-const RATE_LIMIT_INVALID_TOKENS: Variable = Variable::new(
+pub const RATE_LIMIT_INVALID_TOKENS: Variable = Variable::new(
     "RATE_LIMIT_INVALID_TOKENS",
     "Different invalid credentials a minute from one address, before unknown ones from there are refused unasked; \
         0: any number",

@@ -79,7 +79,7 @@ mod stop;
 pub use actix_web::dev::Server;
 pub use app::{State, app};
 pub use client::TrustedProxies;
-pub use config::{Config, HOST, PORT, VARIABLES};
+pub use config::{Config, HOST, PORT, RATE_LIMIT_BURST, RATE_LIMIT_INVALID_TOKENS, RATE_LIMIT_PER_MINUTE, VARIABLES};
 pub use endpoint::Endpoint;
 pub use error::{ApiError, BoxError};
 pub use extract::{
