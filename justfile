@@ -46,6 +46,10 @@ doc:
 bench *arguments:
     cargo bench --workspace --bench authenticate --bench revalidate --bench listing --bench http --bench evaluate -- {{arguments}}
 
+# Put what `just dev` runs under load; arguments go to `load-test`
+load-test *arguments:
+    cargo run --release --bin parlant-ops -- load-test --dev {{arguments}}
+
 # Measure what 1,000 idle streams cost, and a backup beside pg_dump with gzip; some minutes each
 bench-whole:
     cargo build --release --bins

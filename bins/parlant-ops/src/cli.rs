@@ -5,6 +5,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use parlant_settings::FromSetting as _;
 
+use crate::load_test::LoadTestArguments;
+
 /// Operates the Sim-Parlant Integration Bridge.
 #[derive(Debug, Parser)]
 #[command(
@@ -17,6 +19,7 @@ Examples:
   parlant-ops alerts render --output /etc/prometheus/parlant_alerts.yml
   parlant-ops alerts render --check --output deploy/prometheus/parlant_alerts.yml
   sudo parlant-ops restart                                      restart the service, and see that it worked
+  parlant-ops load-test --dev --rate 100 --duration 1m          load for what `parlant-server dev` runs
 
 Settings come from the environment and from .env, as the server's do.
 Exit codes: 0 good, 1 failed, 64 bad usage; each command's --help has its own."
@@ -54,6 +57,8 @@ docs/operations/restart.md says what is looked at, and what to do when it fails.
 Exit codes: 0 it runs and answers, 1 it was begun and went wrong, 3 nothing was done, and why is said,
 4 another restart is under way, 64 bad usage.")]
     Restart(RestartArguments),
+    /// Put a running bridge under load and measure what its users would see
+    LoadTest(Box<LoadTestArguments>),
 }
 
 #[derive(Debug, Subcommand)]

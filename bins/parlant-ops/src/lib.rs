@@ -6,6 +6,7 @@
 mod alerts;
 mod cli;
 mod doctor;
+mod load_test;
 mod restart;
 
 use std::ffi::OsString;
@@ -29,6 +30,8 @@ enum Exit {
     Usage = 64,
     /// `EX_SOFTWARE` of sysexits.h: `doctor` could not look.
     CouldNotRun = 70,
+    /// A load test's thresholds are not met.
+    NotMet = 99,
 }
 
 /// Runs the program with these arguments, the first being its name, and says how it should exit.
@@ -51,6 +54,7 @@ fn start(command: &Command) -> anyhow::Result<Exit> {
             Exit::CouldNotRun
         })),
         Command::Restart(arguments) => restart::run(arguments),
+        Command::LoadTest(arguments) => load_test::run(arguments),
     }
 }
 

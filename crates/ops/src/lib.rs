@@ -5,7 +5,9 @@
 //! | room | does |
 //! | --- | --- |
 //! | [`doctor`] | finds out what is wrong with a deployment, and says what to do about it |
+//! | [`load_test`] | measures what users see of a server under load |
 //! | [`restart`] | restarts the service so that no request is lost, and sees that it worked |
 
 pub mod doctor;
+pub mod load_test;
 pub mod restart;

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod doctor;
+mod load_test;
 
 use std::process::{Command, Output};
 
@@ -20,6 +21,7 @@ fn help_and_version_are_data_and_bad_usage_is_64() {
         &["alerts", "render", "--help"],
         &["doctor", "--help"],
         &["restart", "--help"],
+        &["load-test", "--help"],
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
@@ -37,6 +39,10 @@ fn help_and_version_are_data_and_bad_usage_is_64() {
         &["alerts", "render", "--without", "ParlantTypo"],
         &["restart", "--unit", "../../etc/passwd"],
         &["restart", "--max-wait", "soon"],
+        &["load-test", "--rate", "1", "--concurrency", "1"],
+        &["load-test", "--max-p95", "soon"],
+        &["load-test", "--max-error-rate", "5"],
+        &["load-test", "--token", "hunter2"],
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");

@@ -10,18 +10,18 @@ use tempfile::TempDir;
 use crate::program::{PATIENCE, Running, program, text};
 use crate::serve::client;
 
-fn dev(directory: &Path, more: &[&str]) -> Running {
+pub(crate) fn dev(directory: &Path, more: &[&str]) -> Running {
     let arguments = [&["dev", "--port", "0"], more].concat();
     Running::start(program(directory, &arguments, &[]), directory)
 }
 
-async fn handout(server: &mut Running, directory: &Path) -> Value {
+pub(crate) async fn handout(server: &mut Running, directory: &Path) -> Value {
     server.address().await;
     server.wait_for(|log| log.contains("Stop with Ctrl-C").then_some(())).await;
     serde_json::from_str(&std::fs::read_to_string(directory.join(".parlant/dev.json")).unwrap()).unwrap()
 }
 
-async fn stop(mut server: Running) {
+pub(crate) async fn stop(mut server: Running) {
     server.signal(Signal::INT);
     assert_eq!(server.ended().await, Some(0), "{}", server.log());
 }

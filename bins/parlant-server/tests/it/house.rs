@@ -32,11 +32,13 @@ const FLOORS: [(&str, u8); 19] = [
 ];
 
 /// Who may depend on a library that belongs to one room's job.
-const OWNERS: [(&str, &[&str]); 8] = [
+const OWNERS: [(&str, &[&str]); 10] = [
     ("actix-web", &["parlant-api", "parlant-auth-bridge", "parlant-engine"]),
     ("actix-cors", &["parlant-api"]),
     ("clap", &["parlant-backup", "parlant-migrate", "parlant-ops", "parlant-server"]),
     ("deadpool-postgres", &["parlant-auth-bridge", "parlant-db-pool"]),
+    ("hdrhistogram", &["parlant-ops-core"]),
+    ("hyper", &["parlant-ops-core"]),
     ("jsonwebtoken", &["parlant-auth-bridge"]),
     ("metrics-exporter-prometheus", &["parlant-metrics"]),
     ("reqwest", &["parlant-alerting", "parlant-auth-bridge", "parlant-engine", "parlant-health", "parlant-ops-core"]),

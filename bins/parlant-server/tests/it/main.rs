@@ -8,6 +8,7 @@ mod dev;
 mod engine;
 mod health;
 mod house;
+mod load_test;
 mod log;
 mod metrics;
 mod program;

@@ -12,7 +12,9 @@ fn groups() -> impl Iterator<Item = Group> {
     let migrate = Group { title: "Migrating (`parlant-migrate` only)", variables: parlant_migrate::VARIABLES };
     let alerts = Group { title: "Alerts (`parlant-backup` only)", variables: parlant_alerting::VARIABLES };
     let backups = Group { title: "Backups (`parlant-backup` only)", variables: parlant_backup_core::VARIABLES };
-    VARIABLES.iter().copied().chain([migrate, alerts, backups])
+    let load_test =
+        Group { title: "Load test (`parlant-ops` only)", variables: parlant_ops_core::load_test::VARIABLES };
+    VARIABLES.iter().copied().chain([migrate, alerts, backups, load_test])
 }
 
 fn hold(path: &str, expected: &str) {
@@ -32,7 +34,7 @@ fn the_environment_page_lists_what_the_code_reads() {
         An empty value counts as unset. A variable marked *secret* may also be given as `NAME_FILE`, the path of a file with the value. \
         Every problem is reported at once, by `parlant-server check-config` as well, and the exit code is then 78. \
         A duration is a number of seconds, or has a unit: `500ms`, `5s`, `1m`, `4h`, `7d`.\n\n\
-        `parlant-migrate` reads the sections Database, Logs and Migrating, `parlant-backup` Database, Logs, Alerts, Backups and `PG_BIN_DIR`; `dev` reads Development.\n",
+        `parlant-migrate` reads the sections Database, Logs and Migrating, `parlant-backup` Database, Logs, Alerts, Backups and `PG_BIN_DIR`, `parlant-ops load-test` Load test; `dev` reads Development.\n",
     );
     for group in groups() {
         write!(page, "\n## {}\n\n| variable | default | meaning |\n| --- | --- | --- |\n", group.title).unwrap();

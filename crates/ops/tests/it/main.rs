@@ -1,8 +1,9 @@
-//! The doctor, asked about deployments that are well and that are not.
+//! The doctor, asked about deployments that are well and that are not, and the load test, against servers that misbehave.
 #![expect(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 #![expect(clippy::print_stdout, reason = "a failed test shows what was found")]
 
 mod database;
+mod load_test;
 mod page;
 
 use parlant_ops_core::doctor::{Config, Diagnosis, Selection, diagnose};
