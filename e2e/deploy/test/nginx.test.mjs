@@ -10,7 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-import { stopAll } from '../../lib/children.mjs';
+import { Child, stopAll } from '../../lib/children.mjs';
 import { request } from '../../lib/http.mjs';
 import { dev } from '../../lib/product.mjs';
 import { connect, listen } from '../../lib/streams.mjs';
@@ -95,6 +95,18 @@ describe('nginx in front of the server', { concurrency: true }, () => {
       });
     }
     stream.close();
+  });
+
+  test('they do so over HTTP/2 as well, which browsers speak', async () => {
+    const { base, post } = await session();
+    const ca = path.join(process.env.TLS, 'fullchain.pem');
+    const authorization = `Authorization: Bearer ${bridge.facts.token}`;
+    const curl = new Child('curl', 'curl', ['--http2', '--no-buffer', '--silent', '--include', '--cacert', ca, '--header', authorization, `${nginx.url}${base}/events`]);
+    await until('the stream has begun', () => curl.output.startsWith('HTTP/2 200'));
+    await post('by HTTP/2');
+    await until('it is told', () => curl.output.includes('"by HTTP/2"'));
+    assert.ok(curl.running);
+    await curl.stop();
   });
 
   test('a stream stays, though nothing happens for longer than nginx waits for answers', async () => {
