@@ -154,7 +154,6 @@ pub(crate) async fn start(
     let signals = Signals::new()?;
     background.spawn(supervisor.clone().watch(workers));
     tracing::info!(version = env!("PARLANT_VERSION"), %address, start_id = %readiness.start_id(), "Serving");
-    supervisor.serving(address);
     Ok(Running {
         address,
         inherited: is_inherited,
@@ -186,6 +185,7 @@ impl Running {
     /// signal ends them at once.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let Self {
+            address,
             mut server,
             inherited,
             readiness,
@@ -198,12 +198,18 @@ impl Running {
             _log,
             ..
         } = self;
+        // The server's first poll starts the threads that serve.
+        let serving = async {
+            supervisor.serving(address);
+            signals.next().await
+        };
         tokio::select! {
+            biased;
             ended = &mut server => {
                 ended.context("the server ended")?;
                 anyhow::bail!("the server ended without being asked to");
             }
-            name = signals.next() => tracing::info!(signal = name, "Stopping"),
+            name = serving => tracing::info!(signal = name, "Stopping"),
         }
         supervisor.stopping(grace);
         let orderly = async {
