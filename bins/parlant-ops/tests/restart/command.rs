@@ -1,4 +1,7 @@
 use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -165,4 +168,30 @@ async fn a_server_that_answers_nothing_is_restarted_all_the_same() {
     let output = restart.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(start_id(&service.url).await.is_some_and(|id| id != before));
+}
+
+#[tokio::test]
+async fn a_dry_run_does_not_start_a_service_by_knocking_at_its_socket() {
+    let service = Service::new().await;
+    let socket = TcpListener::bind(service.url.trim_start_matches("http://")).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let (code, report) = service.restarted(&["--dry-run"]).await;
+    assert_eq!(code, 0, "{report}");
+    assert!(steps(&report, "systemctl")[0].1.contains("systemctl start"), "{report}");
+    assert_eq!(socket.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn the_configuration_is_read_as_the_services_user_reads_it() {
+    let service = Service::new().await;
+    fs::set_permissions(service.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(service.path(".env"), fs::Permissions::from_mode(0o600)).unwrap();
+    let (code, report) = service.restarted(&["--dry-run"]).await;
+    assert_eq!(code, 0, "{report}");
+    // Only root can be somebody else.
+    let is_root = rustix::process::geteuid().is_root();
+    service.write("user", "nobody");
+    let (code, report) = service.restarted(&["--dry-run"]).await;
+    assert_eq!(code, if is_root { 3 } else { 0 }, "{report}");
+    assert_eq!(steps(&report, "configuration")[0].1.contains(".env: cannot be read"), is_root, "{report}");
 }

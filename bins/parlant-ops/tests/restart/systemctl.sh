@@ -40,7 +40,7 @@ case $verb in
 show)
     alive && active=active || { active=inactive pid=0; }
     [ "$mode" = stuck ] && [ -e asked ] && pid=4000000
-    printf '%s\n' LoadState=loaded "ActiveState=$active" SubState=running "MainPID=$pid" User= Environment= \
+    printf '%s\n' LoadState=loaded "ActiveState=$active" SubState=running "MainPID=$pid" "User=$(cat user 2>/dev/null)" Environment= \
         "ExecStart={ path=$PROGRAM ; argv[]=$PROGRAM serve ; ignore_errors=no }" NeedDaemonReload=no \
         "EnvironmentFiles=$PWD/server.env (ignore_errors=no)" "WorkingDirectory=$PWD"
     ;;

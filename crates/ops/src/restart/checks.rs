@@ -86,7 +86,7 @@ pub(super) async fn configuration(properties: &Properties, environment: &[(Strin
     let is_root = rustix::process::geteuid().is_root();
     let mut command = match properties.user() {
         Some(user) if is_root => {
-            let mut command = Command::new("runuser");
+            let mut command = Command::new("/usr/sbin/runuser");
             command.args(["-u", user, "--"]).arg(program);
             command
         }

@@ -87,7 +87,10 @@ async fn run(options: &Options, journal: &mut Journal<'_>, report: &mut Report) 
     let (variables, unread) = properties.environment();
     let settings = || environment::settings(&variables, properties.working_directory());
     let service = Service::new(&options.url, settings());
-    report.before = service.identity().await.ok();
+    if properties.is_running() {
+        // At a socket whose service does not run, a question would start it.
+        report.before = service.identity().await.ok();
+    }
     let mut findings = unread;
     findings.extend(properties.findings(unit.name()));
     findings.push(checks::disk(&options.log_file).await);
@@ -102,7 +105,7 @@ async fn run(options: &Options, journal: &mut Journal<'_>, report: &mut Report) 
         return Err(journal.refuse("checks", "nothing is done; --force goes on all the same"));
     }
     let attempt = Attempt {
-        verb: match (properties.is_active(), options.reload) {
+        verb: match (properties.is_running(), options.reload) {
             (false, _) => "start",
             (true, true) => "reload",
             (true, false) => "restart",

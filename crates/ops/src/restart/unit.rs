@@ -99,8 +99,9 @@ impl Properties {
         self.values.get(name).map_or("", String::as_str)
     }
 
-    pub(super) fn is_active(&self) -> bool {
-        matches!(self.value("ActiveState"), "active" | "reloading")
+    /// Whether it does, or is on its way to or from that.
+    pub(super) fn is_running(&self) -> bool {
+        !matches!(self.value("ActiveState"), "inactive" | "failed")
     }
 
     pub(super) fn main_pid(&self) -> Option<u32> {
@@ -194,7 +195,7 @@ mod tests {
              Environment=A=1 \"B=two words\"\nEnvironmentFiles=/nowhere/one.env (ignore_errors=no)\n\
              EnvironmentFiles=/nowhere/two.env (ignore_errors=yes)\nWorkingDirectory=/etc/parlant\nNeedDaemonReload=yes\n",
         );
-        assert!(properties.is_active());
+        assert!(properties.is_running());
         assert_eq!((properties.main_pid(), properties.user()), (Some(42), Some("parlant")));
         assert_eq!(properties.program(), Some(Path::new("/usr/local/bin/parlant-server")));
         assert_eq!(properties.working_directory(), Path::new("/etc/parlant"));
@@ -204,7 +205,7 @@ mod tests {
         assert!(unread[0].detail.starts_with("/nowhere/one.env: "), "{}", unread[0].detail);
         assert_eq!(properties.findings("x").len(), 2);
         let stopped = Properties::parse("ActiveState=inactive\nMainPID=0\nExecStart=\nWorkingDirectory=\n");
-        assert_eq!((stopped.is_active(), stopped.main_pid(), stopped.program()), (false, None, None));
+        assert_eq!((stopped.is_running(), stopped.main_pid(), stopped.program()), (false, None, None));
         assert_eq!(stopped.working_directory(), Path::new("/"));
     }
 }
