@@ -1,26 +1,27 @@
-use std::fs;
-use std::io::{self, Write as _};
+//! `parlant-ops alerts`: the rules as a file, what the server told and has to tell, and whether anybody would hear it.
 
-use anyhow::{Context as _, ensure};
+mod list;
+mod render;
+mod test;
+
+use parlant_alerting::Config;
+use parlant_settings::Settings;
 
 use crate::Exit;
-use crate::cli::RenderArguments;
+use crate::cli::AlertsCommand;
 
-/// Writes Prometheus' rule file, or compares it with the one that is there.
-pub(crate) fn render(arguments: &RenderArguments) -> anyhow::Result<Exit> {
-    let mut rules = parlant_alerting::rules();
-    rules.retain(|rule| !arguments.without.iter().any(|name| name == rule.name));
-    let base = &arguments.runbook_base;
-    let runbooks =
-        if base.contains("{page}") { base.clone() } else { format!("{}/{{page}}", base.trim_end_matches('/')) };
-    let file = parlant_alerting::rule_file(&rules, &runbooks);
-    match &arguments.output {
-        None => io::stdout().lock().write_all(file.as_bytes())?,
-        Some(path) if arguments.check => {
-            let found = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            ensure!(found == file, "{} is not what would be written", path.display());
-        }
-        Some(path) => fs::write(path, file).with_context(|| path.display().to_string())?,
+pub(crate) fn run(command: &AlertsCommand) -> anyhow::Result<Exit> {
+    match command {
+        AlertsCommand::Render(arguments) => render::render(arguments),
+        AlertsCommand::List(arguments) => list::list(&config()?, arguments),
+        AlertsCommand::Test(arguments) => test::test(&config()?, arguments),
     }
-    Ok(Exit::Good)
+}
+
+/// What the server would work with.
+fn config() -> anyhow::Result<Config> {
+    let mut settings = Settings::from_process();
+    let config = Config::from_settings(&mut settings);
+    settings.finish()?;
+    Ok(config)
 }

@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use parlant_alerting::Severity;
 use parlant_settings::FromSetting as _;
 
 use crate::load_test::LoadTestArguments;
@@ -19,6 +20,8 @@ Examples:
   parlant-ops alerts render --output /etc/prometheus/parlant_alerts.yml
   parlant-ops alerts render --check --output deploy/prometheus/parlant_alerts.yml
   sudo parlant-ops restart                                      restart the service, and see that it worked
+  parlant-ops alerts test                                       does anybody hear of alerts?
+  parlant-ops alerts list                                       what the server told and has to tell
   parlant-ops load-test --dev --rate 100 --duration 1m          load for what `parlant-server dev` runs
 
 Settings come from the environment and from .env, as the server's do.
@@ -72,6 +75,37 @@ Examples:
 
 Exit codes: 0 written, or the same already; 1 the file cannot be written or, with --check, is another; 64 bad usage.")]
     Render(RenderArguments),
+    /// Show which alerts are pending, fire and were told, and what waits to be sent
+    #[command(after_help = "\
+Reads the file that the server keeps in ALERT_STATE_DIR.
+
+Exit codes: 0 shown; 1 there is none; 64 bad usage; 78 bad configuration.")]
+    List(ListArguments),
+    /// Send a test to everybody who would be told of an alert, and say what came back
+    #[command(after_help = "\
+It goes to SLACK_WEBHOOK_URL, ALERT_JSON_WEBHOOK_URL and HEARTBEAT_URL, as far as they are set.
+
+Exit codes: 0 everybody took it; 1 somebody did not, or nobody is told of alerts; 64 bad usage; 78 bad configuration.")]
+    Test(TestArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    #[arg(long, value_name = "DIR", help = "Where the server keeps its alerts [default: ALERT_STATE_DIR]")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArguments {
+    /// What the test is to look like: info, warning or critical
+    #[arg(long, default_value = "info", value_parser = severity())]
+    pub(crate) severity: Severity,
+    /// One JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +171,12 @@ pub(crate) struct RenderArguments {
     /// Leave this alert out; may be given several times
     #[arg(long, value_name = "ALERT", value_parser = names(), hide_possible_values = true)]
     pub(crate) without: Vec<String>,
+}
+
+fn severity() -> impl TypedValueParser<Value = Severity> {
+    let all = [Severity::Info, Severity::Warning, Severity::Critical];
+    PossibleValuesParser::new(all.map(Severity::as_str))
+        .map(move |name| all.into_iter().find(|severity| severity.as_str() == name).unwrap_or(Severity::Info))
 }
 
 fn names() -> PossibleValuesParser {

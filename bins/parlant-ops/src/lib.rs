@@ -13,8 +13,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use parlant_settings::Problems;
 
-use cli::{AlertsCommand, Cli, Command};
+use cli::{Cli, Command};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ enum Exit {
     Usage = 64,
     /// `EX_SOFTWARE` of sysexits.h: `doctor` could not look.
     CouldNotRun = 70,
+    /// `EX_CONFIG` of sysexits.h.
+    Configuration = 78,
     /// A load test's thresholds are not met.
     NotMet = 99,
 }
@@ -48,7 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn start(command: &Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Alerts(AlertsCommand::Render(arguments)) => alerts::render(arguments),
+        Command::Alerts(command) => alerts::run(command),
         Command::Doctor(arguments) => Ok(doctor::doctor(arguments).unwrap_or_else(|problem| {
             complain(&problem);
             Exit::CouldNotRun
@@ -59,6 +62,10 @@ fn start(command: &Command) -> anyhow::Result<Exit> {
 }
 
 fn complain(problem: &anyhow::Error) -> Exit {
+    if problem.is::<Problems>() {
+        say(format_args!("the configuration has problems:\n{problem}"));
+        return Exit::Configuration;
+    }
     say(format_args!("{problem:#}"));
     Exit::Failed
 }

@@ -24,12 +24,16 @@ pub const VARIABLES: &[Group] = &[
     Group { title: "The engine that answers", variables: parlant_engine::VARIABLES },
     Group { title: "Conversations", variables: parlant_conversations::VARIABLES },
     Group { title: "Health", variables: parlant_health::VARIABLES },
+    Group { title: "Alerts", variables: parlant_alerting::VARIABLES },
     Group { title: "Logs", variables: parlant_telemetry::VARIABLES },
     Group { title: "Development (`dev` only)", variables: crate::dev::VARIABLES },
 ];
 
 /// Where `parlant-backup`, which declares it, puts the backups: the server watches how full that place is.
 const BACKUP_DIR: Variable = Variable::new("BACKUP_DIR", "Directory of the backups").default("/opt/parlant/backups");
+
+/// Where `parlant-backup`, which declares it, writes its numbers: the alert rules look at them.
+const BACKUP_METRICS_FILE: Variable = Variable::new("BACKUP_METRICS_FILE", "");
 
 /// Everything that can be set, read once at the start.
 pub(crate) struct Configuration {
@@ -41,6 +45,8 @@ pub(crate) struct Configuration {
     pub(crate) auth: Auth,
     /// How health is watched and told.
     pub(crate) health: parlant_health::Config,
+    /// Who is told of what.
+    pub(crate) alerting: parlant_alerting::Config,
     /// How Sim is.
     pub(crate) sim_api: SimApi,
     /// How much a workspace and a user may have.
@@ -53,6 +59,8 @@ pub(crate) struct Configuration {
     pub(crate) telemetry: parlant_telemetry::Config,
     /// Where backups are.
     pub(crate) backup_dir: PathBuf,
+    /// Where their numbers are.
+    pub(crate) backup_metrics: Option<PathBuf>,
 }
 
 impl Configuration {
@@ -68,10 +76,12 @@ impl Configuration {
             auth,
             database,
             health,
+            alerting: parlant_alerting::Config::from_settings(settings),
             limits: parlant_conversations::Limits::from_settings(settings),
             engine: parlant_engine::Config::from_settings(settings),
             delivery: parlant_conversations::DeliveryConfig::from_settings(settings),
             backup_dir: settings.value(&BACKUP_DIR),
+            backup_metrics: settings.optional(&BACKUP_METRICS_FILE),
             telemetry: parlant_telemetry::Config::from_settings(settings).with_file(settings),
         }
     }

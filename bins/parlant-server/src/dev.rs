@@ -54,6 +54,10 @@ pub(crate) fn run(mut settings: Settings, arguments: &DevArguments) -> anyhow::R
         (&parlant_db_pool::SSL_ROOT_CERT, ""),
         (&auth::SOURCE, "database"),
         (&auth::SIM_DATABASE_URL, ""),
+        (&parlant_alerting::SLACK_WEBHOOK_URL, ""),
+        (&parlant_alerting::JSON_WEBHOOK_URL, ""),
+        (&parlant_alerting::HEARTBEAT_URL, ""),
+        (&parlant_alerting::STATE_DIR, ""),
     ] {
         settings.set(variable, value);
     }

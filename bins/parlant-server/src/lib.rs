@@ -4,6 +4,7 @@
 //! `configuration` reads every setting ([`VARIABLES`]); `serve` builds what they describe and runs it until a signal;
 //! `dev` brings a private PostgreSQL and a demo user first.
 
+mod alerts;
 mod check_config;
 mod cli;
 mod configuration;

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::alerts::Alerts;
 use crate::configuration::Configuration;
 use crate::configuration::auth::Sessions;
 use crate::directory::SimDirectory;
@@ -61,6 +62,7 @@ pub(crate) struct Running {
     pool: Pool,
     conversations: Conversations,
     answers: Option<Answers>,
+    alerts: Alerts,
     grace: Duration,
     supervisor: Supervisor,
     /// What runs beside the requests; aborted when dropped.
@@ -86,8 +88,20 @@ pub(crate) async fn start(
     let supervisor = Supervisor::default();
     let configuration = Configuration::from_settings(&mut settings);
     settings.finish()?;
-    let Configuration { api, database, auth, health, sim_api, limits, engine, delivery, telemetry, backup_dir } =
-        configuration;
+    let Configuration {
+        api,
+        database,
+        auth,
+        health,
+        alerting,
+        sim_api,
+        limits,
+        engine,
+        delivery,
+        telemetry,
+        backup_dir,
+        backup_metrics,
+    } = configuration;
     // Everything that follows counts.
     let exporter = parlant_metrics::install()?;
     parlant_metrics::build_info(env!("CARGO_PKG_VERSION"), env!("PARLANT_REVISION"));
@@ -123,8 +137,9 @@ pub(crate) async fn start(
     let written = telemetry.file.into_iter().chain([backup_dir]);
     let checked = engine.as_ref().map(Engine::new).transpose()?;
     let checks = health::checks(&database, &pool, &auth, &exporter, sim_api, checked, written);
-    let health = Monitor::new(health, env!("CARGO_PKG_VERSION"), exporter, checks);
+    let health = Monitor::new(health, env!("CARGO_PKG_VERSION"), exporter.clone(), checks);
     health::watch(&health, &mut background).await;
+    let alerts = Alerts::begin(alerting, &database, address, exporter, backup_metrics)?;
     let mut conversations = Conversations::new(pool.clone(), limits);
     background.spawn(conversations.live().clone().run(database));
     let mut answers = None;
@@ -162,6 +177,7 @@ pub(crate) async fn start(
         pool,
         conversations,
         answers,
+        alerts,
         grace: api.shutdown_grace,
         supervisor,
         background,
@@ -191,6 +207,7 @@ impl Running {
             readiness,
             pool,
             answers,
+            alerts,
             grace,
             supervisor,
             background,
@@ -220,7 +237,7 @@ impl Running {
                     answers.end(grace).await;
                 }
             };
-            let (ended, ()) = tokio::join!(requests, answers);
+            let (ended, (), ()) = tokio::join!(requests, answers, alerts.end(grace));
             if let Ok(requests @ 1..) = ended {
                 tracing::warn!(
                     requests,

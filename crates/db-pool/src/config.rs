@@ -146,4 +146,10 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         Target::new(self).map(drop)
     }
+
+    /// Whether a connection is the same session of the server for as long as it is held: not so behind a
+    /// transaction-pooling `PgBouncer`, by this configuration.
+    pub fn keeps_sessions(&self) -> Result<bool, ConfigError> {
+        Ok(self.prepared_statements && !Target::new(self)?.pgbouncer)
+    }
 }

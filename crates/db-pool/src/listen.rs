@@ -57,12 +57,11 @@ impl Listener {
     /// # Errors
     /// When the configuration cannot be used.
     pub fn new(config: &Config, channel: &'static str) -> Result<Option<Self>, ConfigError> {
-        let target = Target::new(config)?;
-        if target.pgbouncer || !config.prepared_statements {
+        if !config.keeps_sessions()? {
             return Ok(None);
         }
         Ok(Some(Self {
-            connector: Connector::new(target),
+            connector: Connector::new(Target::new(config)?),
             channel,
             budget: config.connection_timeout,
             connection: None,

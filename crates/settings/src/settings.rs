@@ -75,8 +75,9 @@ impl Settings {
 
     /// Gives `variable` a value, whatever it had.
     pub fn set(&mut self, variable: &Variable, value: impl Into<String>) {
-        for alias in variable.aliases {
-            self.values.remove(*alias);
+        for name in [&[variable.name], variable.aliases].concat() {
+            self.values.remove(name);
+            self.values.remove(&format!("{name}_FILE"));
         }
         self.values.insert(variable.name.to_owned(), value.into());
     }
@@ -240,6 +241,17 @@ mod tests {
         let mut settings = Settings::from_pairs(pairs);
         settings.value::<u64>(&TTL);
         assert_eq!(problems(settings), ["AUTH_CACHE_TTL: disagrees with SESSION_CACHE_TTL, another name for it"]);
+    }
+
+    #[test]
+    fn what_a_program_sets_wins_over_every_name_that_was_given() {
+        for name in ["DATABASE_URL", "POSTGRES_URL", "DATABASE_URL_FILE", "POSTGRES_URL_FILE"] {
+            let mut settings = Settings::from_pairs([(name, "given")]);
+            settings.set(&URL, "set");
+            assert_eq!(settings.secret(&URL).as_ref().map(ExposeSecret::expose_secret), Some("set"), "{name}");
+            settings.set(&URL, "");
+            assert!(!settings.is_set(&URL), "{name}");
+        }
     }
 
     #[test]

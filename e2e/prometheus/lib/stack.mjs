@@ -17,9 +17,9 @@ import { ChaosProxy } from '../../lib/chaos.mjs';
 import { Child, stopAll } from '../../lib/children.mjs';
 import { request } from '../../lib/http.mjs';
 import { PARLANT_BACKUP, dev, freePort, serve } from '../../lib/product.mjs';
+import { Receiver } from '../../lib/receiver.mjs';
 import { until } from '../../lib/until.mjs';
 import { faster, fasterAll } from './faster.mjs';
-import { Receiver } from './receiver.mjs';
 
 const DEPLOY = fileURLToPath(new URL('../../../deploy/', import.meta.url));
 const PSQL = process.env.PG_BIN_DIR ? path.join(process.env.PG_BIN_DIR, 'psql') : 'psql';

@@ -1,11 +1,10 @@
 // From a fault to somebody's telephone: what breaks the live server makes the real rule fire in a real Prometheus, a
 // real Alertmanager delivers it, and delivers the all-clear when the fault is gone.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import net from 'node:net';
 import { describe, test } from 'node:test';
 
+import { holdMemory } from '../../lib/memory.mjs';
 import { until } from '../../lib/until.mjs';
 import { Stack } from '../lib/stack.mjs';
 
@@ -235,7 +234,7 @@ const crowded = {
     return () => stack.sql(`update parlant_session set status = 'ended' where agent_id = '${agent}'`);
   },
 };
-const large = { alert: 'ParlantHighMemoryUsage', severity: 'warning', breakage: holdMemory };
+const large = { alert: 'ParlantHighMemoryUsage', severity: 'warning', breakage: occupy };
 const old = { alert: 'ParlantBackupTooOld', severity: 'warning', breakage: () => backdate('success') };
 const unverified = { alert: 'ParlantBackupUnverified', severity: 'warning', breakage: () => backdate('verified') };
 
@@ -387,41 +386,10 @@ async function inTurn(times, act) {
   await Promise.all(Array.from({ length: 4 }, worker));
 }
 
-/** Nobody answers these. A page of the longest messages is 13 MB; the server keeps each until its client has taken
- * it, slowly. */
-async function holdMemory() {
-  const session = await newSession(await newAgent());
-  const messages = `/api/v1/agents/sessions/${session}/messages`;
-  const content = '🦜'.repeat(32_000);
-  await inTurn(100, async () => {
-    const answer = await stack.server.post(messages, stack.credential, { content, message_type: 'system' });
-    assert.equal(answer.status, 201, answer.text);
-  });
-  const { hostname, port } = new URL(stack.server.url);
-  const head = `GET ${messages}?limit=100 HTTP/1.1\r\nHost: e2e\r\nAuthorization: ${stack.credential.Authorization}\r\n\r\n`;
-  const clients = [];
-  // Who reads nothing at all is cut off.
-  const sips = setInterval(() => clients.forEach((client) => client.read()), 1_000);
-  const mend = async () => {
-    clearInterval(sips);
-    clients.forEach((client) => client.destroy());
-  };
+async function occupy() {
   const held = async () => {
     const [sample] = await stack.query('process_resident_memory_bytes{job="parlant-server"} / 2 ^ 31');
     return Number(sample?.value[1]);
   };
-  try {
-    while (!((await held()) > 1.05)) {
-      assert.ok(clients.length < 500, `${clients.length} unread pages are no 2 GiB`);
-      const client = net.connect({ port: Number(port), host: hostname });
-      clients.push(client);
-      client.write(head);
-      // The beginning of the answer; what follows is left where it is.
-      await once(client, 'readable', { signal: AbortSignal.timeout(DEADLINE) });
-    }
-  } catch (error) {
-    await mend();
-    throw error;
-  }
-  return mend;
+  return holdMemory(stack.server, stack.credential, await newSession(await newAgent()), held, { deadline: DEADLINE });
 }

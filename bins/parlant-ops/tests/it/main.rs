@@ -9,7 +9,15 @@ use std::process::{Command, Output};
 
 /// Runs the program to its end, with nothing in its environment.
 fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_parlant-ops")).args(arguments).env_clear().output().unwrap()
+    run_with(arguments, &[])
+}
+
+/// Runs the program to its end, with nothing else in its environment, where there is no `.env`.
+fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parlant-ops"));
+    command.args(arguments).current_dir(directory.path()).env_clear().envs(environment.iter().copied());
+    command.output().unwrap()
 }
 
 #[test]
@@ -43,6 +51,7 @@ fn help_and_version_are_data_and_bad_usage_is_64() {
         &["load-test", "--max-p95", "soon"],
         &["load-test", "--max-error-rate", "5"],
         &["load-test", "--token", "hunter2"],
+        &["alerts", "test", "--severity", "mild"],
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");

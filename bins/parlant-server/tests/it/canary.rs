@@ -250,7 +250,13 @@ async fn nothing_secret_is_in_logs_metrics_or_errors_whatever_happens() {
     let file = folder.path().join("log");
     let echo = Echo::start().unwrap();
     let engine = echo.config().base_url;
+    // Nobody listens there.
+    let webhook = "http://127.0.0.1:9/canary-webhook";
     let environment = [
+        ("SLACK_WEBHOOK_URL", webhook),
+        ("ALERT_JSON_WEBHOOK_URL", webhook),
+        ("HEARTBEAT_URL", webhook),
+        ("ALERT_INTERVAL", "1s"),
         ("BETTER_AUTH_SECRET", AUTH_SECRET),
         ("JWT_SECRET_KEY", JWT_SECRET),
         ("METRICS_TOKEN", METRICS_TOKEN),
@@ -304,6 +310,7 @@ async fn nothing_secret_is_in_logs_metrics_or_errors_whatever_happens() {
     for log in [server.log(), std::fs::read_to_string(&file).unwrap()] {
         assert!(log.matches(r#""message":"Request refused""#).count() > 100, "refusals are logged at DEBUG");
         assert!(log.contains(r#""message":"Request not served""#));
+        assert!(log.contains("The heartbeat is not heard"));
         house.canaries.absent("the log", &log);
     }
 }

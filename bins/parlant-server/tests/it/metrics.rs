@@ -70,7 +70,11 @@ async fn the_page_lists_what_a_scrape_shows() {
     let ours = page.split(OTHERS).next().unwrap();
     let database = database().await;
     let echo = Echo::start().unwrap();
-    let (mut server, _directory) = serve(&database.url(), &[("PARLANT_BASE_URL", &echo.config().base_url)]);
+    // Nobody listens there.
+    let (webhook, engine) = ("http://127.0.0.1:9/", echo.config().base_url);
+    let environment =
+        [("PARLANT_BASE_URL", engine.as_str()), ("SLACK_WEBHOOK_URL", webhook), ("HEARTBEAT_URL", webhook)];
+    let (mut server, _directory) = serve(&database.url(), &environment);
     let address = server.address().await;
     let counted = |page: &Snapshot| {
         let sampled = ["parlant_agents", "parlant_engine_outbox_pending"];

@@ -10,11 +10,10 @@ use parlant_server::{Group, VARIABLES};
 /// What the server reads, and what the other programs read beside it.
 fn groups() -> impl Iterator<Item = Group> {
     let migrate = Group { title: "Migrating (`parlant-migrate` only)", variables: parlant_migrate::VARIABLES };
-    let alerts = Group { title: "Alerts (`parlant-backup` only)", variables: parlant_alerting::VARIABLES };
     let backups = Group { title: "Backups (`parlant-backup` only)", variables: parlant_backup_core::VARIABLES };
     let load_test =
         Group { title: "Load test (`parlant-ops` only)", variables: parlant_ops_core::load_test::VARIABLES };
-    VARIABLES.iter().copied().chain([migrate, alerts, backups, load_test])
+    VARIABLES.iter().copied().chain([migrate, backups, load_test])
 }
 
 fn hold(path: &str, expected: &str) {

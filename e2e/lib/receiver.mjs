@@ -1,12 +1,14 @@
-// Where Alertmanager delivers: a Slack that keeps what it is sent, and a heartbeat that counts.
+// Where alerts are delivered: a Slack that keeps what it is sent, and a heartbeat that counts.
 import http from 'node:http';
 
-import { until } from '../../lib/until.mjs';
+import { until } from './until.mjs';
 
 export class Receiver {
-  /** What Slack was told, in order: `{alert, status, text, pretext, link}`. */
+  /** What Slack was told, in order: `{alert, status, text, pretext, link, color, fields, at}`; `at` in seconds since 1970. */
   messages = [];
   heartbeats = 0;
+  /** What else Slack answers than 200, while it is set. */
+  status = 200;
   #server;
 
   static async start() {
@@ -14,7 +16,13 @@ export class Receiver {
     receiver.#server = http.createServer(async (request, response) => {
       const chunks = [];
       for await (const chunk of request) chunks.push(chunk);
-      receiver.#take(request.url, JSON.parse(Buffer.concat(chunks).toString('utf8')));
+      if (request.url.startsWith('/heartbeat')) {
+        receiver.heartbeats += 1;
+      } else if (receiver.status === 200) {
+        receiver.#take(JSON.parse(Buffer.concat(chunks).toString('utf8')));
+      } else {
+        response.statusCode = receiver.status;
+      }
       response.end('ok');
     });
     await new Promise((resolve) => receiver.#server.listen(0, '127.0.0.1', resolve));
@@ -22,14 +30,11 @@ export class Receiver {
     return receiver;
   }
 
-  #take(path, body) {
-    if (path === '/heartbeat') {
-      this.heartbeats += 1;
-      return;
-    }
-    for (const { title, title_link: link, text, pretext = '', color } of body.attachments) {
+  #take(body) {
+    for (const { title, title_link: link, text, pretext = '', color, fields = [], ts: at } of body.attachments) {
       const [, resolved, alert] = title.match(/^(Resolved: )?(.*)$/);
-      this.messages.push({ alert, status: resolved ? 'resolved' : 'firing', text, pretext, link, color });
+      const status = resolved ? 'resolved' : 'firing';
+      this.messages.push({ alert, status, text, pretext, link, color, fields, at });
     }
   }
 
