@@ -41,10 +41,10 @@
 //! and the next one waits for it two minutes at most. A file that cannot be used is set aside; while none can be written,
 //! everything goes on in memory. The log says so.
 //!
-//! Each notifier has a queue: in order, a message a second. What fails for now is tried again, after 2 seconds first and 5
-//! minutes at most, or when the other side says (`Retry-After`, a quarter of an hour at most). What is refused for good is
-//! counted, logged and dropped. Beyond 1000 messages, reminders are dropped, and alerts from beginning to end whose end
-//! waits as well; so nobody hears of an end whose beginning he missed, or the reverse.
+//! Each notifier has a queue: in order, a message a second. What fails for now is tried again, after a second or two first
+//! and 5 minutes at most, or when the other side says (`Retry-After`, a quarter of an hour at most). What is refused for
+//! good is counted, logged and dropped. Beyond 1000 messages, reminders are dropped, and alerts from beginning to end whose
+//! end waits as well; so nobody hears of an end whose beginning he missed, or the reverse.
 //!
 //! Replicas share the work by [`Claims`]. Who cannot ask the others tells everything: twice is better than never.
 //! A process that is gone tells nothing at all; [`Heartbeat`] is for that.
