@@ -19,13 +19,14 @@ export class Shell {
 
   constructor(directory, env) {
     this.home = mkdtempSync(path.join(directory, 'page-'));
-    // Paths in the documentation are those of the repository.
-    for (const name of ['deploy', '.env.example']) cpSync(path.join(ROOT, name), path.join(this.home, name), { recursive: true });
-    this.env = { ...env, HOME: this.home, TMPDIR: directory, LANG: 'C.UTF-8', PAGE_STATE: path.join(directory, `${path.basename(this.home)}.state`) };
+    // Paths in the documentation are those of the repository; the secrets of whoever works here are nobody's.
+    const filter = (source) => path.basename(source) !== 'secrets';
+    for (const name of ['deploy', '.env.example']) cpSync(path.join(ROOT, name), path.join(this.home, name), { recursive: true, filter });
+    this.env = { ...env, HOME: this.home, TMPDIR: directory, LANG: 'C.UTF-8', PAGE_STATE: `${this.home}.state` };
   }
 
   #start(code) {
-    const block = path.join(this.home, '..', `${path.basename(this.home)}.block`);
+    const block = `${this.home}.block`;
     writeFileSync(block, code);
     // The first block gets the page's variables, the others what that left of them.
     const env = existsSync(this.env.PAGE_STATE) ? { PATH: this.env.PATH, PAGE_STATE: this.env.PAGE_STATE } : this.env;
@@ -68,6 +69,7 @@ export class Shell {
   /** Goes on while the rest of the page is read. */
   begin({ code }) {
     const run = this.#start(code.join('\n'));
+    process.once('exit', run.kill);
     this.#background.push(run);
     return run;
   }
