@@ -99,6 +99,7 @@ describe('programs', () => {
           continue;
         }
         while (commands(...path).includes(words[0])) path.push(words.shift());
+        if (commands(...path).length > 0 && /^[a-z]/.test(words[0] ?? '')) wrong.push(`${file}: ${path.join(' ')} has no ${words[0]}`);
         for (const [option] of words.join(' ').split(' #')[0].matchAll(/(?<=^|\s)--[a-z][\w-]*/g)) {
           if (!new RegExp(`(?<![\\w-])${option}(?![\\w-])`).test(help(...path))) wrong.push(`${file}: ${path.join(' ')} has no ${option}`);
         }
