@@ -1,11 +1,8 @@
-pub(crate) mod auth;
-
 use std::path::PathBuf;
 
+use parlant_admission::{Auth, SIM_BASE_URL, Sessions};
 use parlant_health::SimApi;
 use parlant_settings::{Settings, Variable};
-
-use auth::{Auth, SIM_BASE_URL, Sessions};
 
 /// Variables that belong together.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +17,7 @@ pub struct Group {
 pub const VARIABLES: &[Group] = &[
     Group { title: "Listening", variables: parlant_api::VARIABLES },
     Group { title: "Database", variables: parlant_db_pool::VARIABLES },
-    Group { title: "Admitting Sim's users", variables: auth::VARIABLES },
+    Group { title: "Admitting Sim's users", variables: parlant_admission::VARIABLES },
     Group { title: "The engine that answers", variables: parlant_engine::VARIABLES },
     Group { title: "Conversations", variables: parlant_conversations::VARIABLES },
     Group { title: "Health", variables: parlant_health::VARIABLES },

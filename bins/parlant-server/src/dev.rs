@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use parlant_admission::{BETTER_AUTH_SECRET, SIM_DATABASE_URL, SOURCE};
 use parlant_api::Chat;
 use parlant_auth_bridge::Permission;
 use parlant_auth_bridge::fixture::Demo;
@@ -16,7 +17,6 @@ use parlant_conversations::{Actor, Conversations, ListAgents, NewAgent};
 use parlant_settings::{Settings, Variable};
 
 use crate::cli::DevArguments;
-use crate::configuration::auth;
 use crate::serve;
 
 /// Where PostgreSQL's programs are, when they are in none of the usual places.
@@ -52,8 +52,8 @@ pub(crate) fn run(mut settings: Settings, arguments: &DevArguments) -> anyhow::R
     for (variable, value) in [
         (&parlant_db_pool::SSL_MODE, "disable"),
         (&parlant_db_pool::SSL_ROOT_CERT, ""),
-        (&auth::SOURCE, "database"),
-        (&auth::SIM_DATABASE_URL, ""),
+        (&SOURCE, "database"),
+        (&SIM_DATABASE_URL, ""),
         (&parlant_alerting::SLACK_WEBHOOK_URL, ""),
         (&parlant_alerting::JSON_WEBHOOK_URL, ""),
         (&parlant_alerting::HEARTBEAT_URL, ""),
@@ -72,11 +72,11 @@ pub(crate) fn run(mut settings: Settings, arguments: &DevArguments) -> anyhow::R
         let engine = engine::Engine::start(arguments.parlant, python, data_dir, &mut settings).await?;
         let database = database::start(bin_dir.as_deref(), data_dir).await?;
         settings.set(&parlant_db_pool::DATABASE_URL, &*database.server_url);
-        if !settings.is_set(&auth::BETTER_AUTH_SECRET) {
-            settings.set(&auth::BETTER_AUTH_SECRET, kept_secret(data_dir)?);
+        if !settings.is_set(&BETTER_AUTH_SECRET) {
+            settings.set(&BETTER_AUTH_SECRET, kept_secret(data_dir)?);
         }
 
-        let secret = settings.secret(&auth::BETTER_AUTH_SECRET).unwrap_or_default();
+        let secret = settings.secret(&BETTER_AUTH_SECRET).unwrap_or_default();
         // A secret that is no good is reported with all other problems.
         let chat = database.demo.signed_token(&secret).ok().map(|token| Chat { token: token.into() });
         let server = serve::start(settings, None, chat).await?;

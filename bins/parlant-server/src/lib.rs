@@ -13,7 +13,6 @@ mod directory;
 mod health;
 mod reload;
 mod serve;
-mod sim_tables;
 mod supervisor;
 mod workers;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use parlant_admission::{Sessions, SimTables};
 use parlant_api::{Chat, RateLimits, Readiness, Scrape, State};
 use parlant_auth_bridge::{DatabaseSource, Source};
 use parlant_conversations::{Conversations, Delivery, Reaper, UsageSampler};
@@ -20,11 +21,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::alerts::Alerts;
 use crate::configuration::Configuration;
-use crate::configuration::auth::Sessions;
 use crate::directory::SimDirectory;
 use crate::health;
 use crate::reload::Hangups;
-use crate::sim_tables::SimTables;
 use crate::supervisor::{self, Supervisor};
 use crate::workers::Workers;
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The floor of each room; imports go strictly down.
-const FLOORS: [(&str, u8); 19] = [
+const FLOORS: [(&str, u8); 20] = [
     ("parlant-settings", 0),
     ("parlant-db-pool", 1),
     ("parlant-metrics", 1),
@@ -17,6 +17,7 @@ const FLOORS: [(&str, u8); 19] = [
     ("parlant-embedded-postgres", 2),
     ("parlant-engine", 2),
     ("parlant-schema", 2),
+    ("parlant-admission", 3),
     ("parlant-alerting", 3),
     ("parlant-backup-core", 3),
     ("parlant-conversations", 3),

@@ -8,19 +8,23 @@ use parlant_auth_bridge::{
 use parlant_db_pool as db_pool;
 use parlant_settings::{FromSetting, Settings, Variable};
 
-pub(crate) const SOURCE: Variable = Variable::new(
+/// Where sessions are looked up.
+pub const SOURCE: Variable = Variable::new(
     "AUTH_SOURCE",
     "Where sessions are looked up: `database` (Sim's tables, read-only) or `http` (Sim's get-session)",
 )
 .default("database");
-pub(crate) const SIM_DATABASE_URL: Variable =
+/// Where Sim's tables are.
+pub const SIM_DATABASE_URL: Variable =
     Variable::new("SIM_DATABASE_URL", "Database of Sim's tables; unset: the same as DATABASE_URL").secret();
-pub(crate) const SIM_BASE_URL: Variable = Variable::new(
+/// Where Sim's web application is.
+pub const SIM_BASE_URL: Variable = Variable::new(
     "SIM_BASE_URL",
     "Sim's address: sessions are looked up there with AUTH_SOURCE=http; otherwise only its health is watched, and only if this is set",
 )
 .default("http://localhost:3000");
-pub(crate) const BETTER_AUTH_SECRET: Variable = Variable::new(
+/// What Sim signs sessions with.
+pub const BETTER_AUTH_SECRET: Variable = Variable::new(
     "BETTER_AUTH_SECRET",
     "Sim's own; checks signed session tokens here, and lets raw tokens be asked about with AUTH_SOURCE=http",
 )
@@ -58,7 +62,8 @@ const STALE_IF_ERROR: Variable = Variable::new(
 )
 .default("60s");
 
-pub(crate) const VARIABLES: &[Variable] = &[
+/// Every variable that this crate reads.
+pub const VARIABLES: &[Variable] = &[
     SOURCE,
     SIM_DATABASE_URL,
     SIM_BASE_URL,
@@ -78,15 +83,15 @@ pub(crate) const VARIABLES: &[Variable] = &[
 ];
 
 /// Who is admitted, and where that is looked up.
-pub(crate) struct Auth {
+pub struct Auth {
     config: Config,
     /// Where sessions are looked up.
-    pub(crate) sessions: Sessions,
+    pub sessions: Sessions,
     verifier: Option<Arc<JwtVerifier>>,
 }
 
 /// Where sessions are looked up.
-pub(crate) enum Sessions {
+pub enum Sessions {
     /// Sim's tables, in the bridge's own database when no other is named.
     Database(Option<Box<db_pool::Config>>),
     /// Sim's `get-session`; nothing when its settings are wrong.
@@ -95,7 +100,7 @@ pub(crate) enum Sessions {
 
 impl Auth {
     /// Reads [`VARIABLES`]. Sim's database is reached like the bridge's own, but for its URL.
-    pub(crate) fn from_settings(settings: &mut Settings, database: &db_pool::Config) -> Self {
+    pub fn from_settings(settings: &mut Settings, database: &db_pool::Config) -> Self {
         let base_url: String = settings.value(&SIM_BASE_URL);
         let sim_database = settings.secret(&SIM_DATABASE_URL);
         let config = Config {
@@ -130,7 +135,10 @@ impl Auth {
     }
 
     /// The bridge, over a source that was built from [`sessions`](Self::sessions).
-    pub(crate) fn bridge(&self, source: Arc<dyn Source>) -> Result<AuthBridge, ConfigError> {
+    ///
+    /// # Errors
+    /// When [`from_settings`](Self::from_settings) left a problem.
+    pub fn bridge(&self, source: Arc<dyn Source>) -> Result<AuthBridge, ConfigError> {
         match &self.verifier {
             Some(verifier) => AuthBridge::with_jwt(&self.config, source, Arc::clone(verifier) as _),
             None => AuthBridge::new(&self.config, source),

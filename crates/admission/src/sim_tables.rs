@@ -3,7 +3,7 @@ use parlant_db_pool::{Class, Pool, Query, ToSql};
 
 /// The house's pool as the source of sessions reads from it: with its time limits, its metrics and its idea of what is
 /// worth trying again.
-pub(crate) struct SimTables(pub(crate) Pool);
+pub struct SimTables(pub Pool);
 
 impl Database for SimTables {
     fn query<'a>(&'a self, statement: &'static Statement, parameter: &'a (dyn ToSql + Sync)) -> Rows<'a> {
