@@ -43,6 +43,7 @@ Examples:
   parlant-ops doctor
   parlant-ops doctor --json | jq -r '.findings[].id'
   parlant-ops doctor --only database --skip database.slow_statements
+  parlant-ops doctor --token-file token.txt --workspace 4a0f…   why somebody is refused
 
 It reads the environment and .env of the server: run it on the server's machine, in its directory. docs/reference/doctor.md
 lists what it finds.
@@ -116,9 +117,15 @@ pub(crate) struct DoctorArguments {
     /// Tell only findings whose id is, or begins with, this, such as `database` or `database.tls`; comma-separated
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Leave these out
+    /// Leave these out; a whole family, such as `sim`, is not looked at
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(crate) skip: Vec<String>,
+    /// Also judge the credential in this file, as the server would; otherwise the one in the environment, if any
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Also tell whether its bearer may enter this workspace, and by which rule
+    #[arg(long, value_name = "ID")]
+    pub(crate) workspace: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use parlant_ops_core::doctor::{Config, Selection, diagnose};
+use parlant_ops_core::load_test::TokenSources;
 use parlant_settings::Settings;
 
 use crate::Exit;
@@ -13,12 +14,16 @@ const COLUMNS: usize = 120;
 
 /// Looks at the deployment and says what is wrong with it.
 pub(crate) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
-    let mut config = Config::from_settings(Settings::from_process());
+    let mut settings = Settings::from_process();
+    let token = TokenSources { file: arguments.token_file.clone(), dev: None }.find(&mut settings)?;
+    let mut config = Config::from_settings(settings).map_err(anyhow::Error::msg)?;
+    config.token = token;
+    config.workspace.clone_from(&arguments.workspace);
     config.selection = Selection { only: arguments.only.clone(), skip: arguments.skip.clone() };
     config.server_program = sibling("parlant-server");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     if io::stderr().is_terminal() {
-        crate::say("Looking. It takes seconds where nothing is wrong, and 40 at most.");
+        crate::say("Looking. It takes seconds where nothing is wrong, and 25 at most.");
     }
     let diagnosis = runtime.block_on(diagnose(&config));
     let text = if arguments.json { serde_json::to_string(&diagnosis)? + "\n" } else { diagnosis.text(COLUMNS) };

@@ -102,6 +102,30 @@ static EXISTING_WORKSPACES: Statement = Statement {
     parameter: Type::TEXT_ARRAY,
 };
 
+/// For people who wonder, so one statement of two keys: `$1` is the user and the workspace.
+static GRANTS: Statement = Statement {
+    name: "grants",
+    sql: "-- grants
+select w.archived_at is not null as archived,
+    (select p.permission_type::text from permissions p
+        where p.entity_type = 'workspace' and p.entity_id = w.id and p.user_id = $1[1]) as permission,
+    (select m.role from member m where m.organization_id = w.organization_id and m.user_id = $1[1]) as organization_role
+from workspace w
+where w.id = $1[2]",
+    parameter: Type::TEXT_ARRAY,
+};
+
+/// What decides whether a user may enter a workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grants {
+    /// Nobody enters a workspace that is.
+    pub archived: bool,
+    /// The permission that somebody gave, by its name in Sim.
+    pub permission: Option<String>,
+    /// The role in the workspace's organization; `owner` and `admin` administer all of its workspaces.
+    pub organization_role: Option<String>,
+}
+
 /// Looks sessions and users up in Sim's tables.
 pub struct DatabaseSource {
     database: Box<dyn Database>,
@@ -121,6 +145,22 @@ impl DatabaseSource {
     /// When Sim's database cannot be asked.
     pub async fn existing_workspaces(&self, ids: &[String]) -> Result<HashSet<String>, Cause> {
         self.rows(&EXISTING_WORKSPACES, &ids).await?.iter().map(|row| get(row, "id")).collect()
+    }
+
+    /// Why a user may or may not enter a workspace; none when there is no such workspace.
+    ///
+    /// # Errors
+    /// When Sim's database cannot be asked.
+    pub async fn grants(&self, user_id: &str, workspace_id: &str) -> Result<Option<Grants>, Cause> {
+        let rows = self.rows(&GRANTS, &[user_id, workspace_id].as_slice()).await?;
+        let read = |row| {
+            Ok(Grants {
+                archived: get(row, "archived")?,
+                permission: get(row, "permission")?,
+                organization_role: get(row, "organization_role")?,
+            })
+        };
+        rows.first().map(read).transpose()
     }
 
     async fn rows(&self, statement: &'static Statement, key: &(dyn ToSql + Sync)) -> Result<Vec<Row>, Cause> {

@@ -42,7 +42,7 @@ pub use cache::Statistics;
 pub use config::Config;
 pub use credential::{Carrier, ClientAddress, Credential};
 #[cfg(feature = "postgres")]
-pub use database::{Database, DatabaseSource, Rows, Statement};
+pub use database::{Database, DatabaseSource, Grants, Rows, Statement};
 pub use error::ConfigError;
 pub use explain::{Explanation, Outcome, Step};
 pub use identity::{Identity, Permission, Session, User, Workspace};

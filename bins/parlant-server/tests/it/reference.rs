@@ -11,8 +11,10 @@ use parlant_server::{Group, VARIABLES};
 fn groups() -> impl Iterator<Item = Group> {
     let migrate = Group { title: "Migrating (`parlant-migrate` only)", variables: parlant_migrate::VARIABLES };
     let backups = Group { title: "Backups (`parlant-backup` only)", variables: parlant_backup_core::VARIABLES };
-    let load_test =
-        Group { title: "Load test (`parlant-ops` only)", variables: parlant_ops_core::load_test::VARIABLES };
+    let load_test = Group {
+        title: "Load test and diagnosis (`parlant-ops` only)",
+        variables: parlant_ops_core::load_test::VARIABLES,
+    };
     VARIABLES.iter().copied().chain([migrate, backups, load_test])
 }
 

@@ -7,10 +7,13 @@ use tokio::time::{Instant, timeout};
 
 use crate::doctor::kinds::DOCTOR_UNFINISHED;
 use crate::doctor::sheet::Sheet;
-use crate::doctor::{Config, Finding, KINDS, Severity, Skipped, configuration, database};
+use crate::doctor::{
+    Config, Finding, KINDS, Severity, Skipped, alerts, backup, clock, configuration, database, engine, host, server,
+    sim, token,
+};
 
 /// How long a family may look. What it does ends before by itself; this is for what cannot.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// What is wrong with a deployment.
 #[derive(Debug, Clone, Serialize)]
@@ -23,16 +26,26 @@ pub struct Diagnosis {
     pub seconds: f64,
 }
 
-/// Looks at everything that is wanted. It takes at most 40 s, a second or two where nothing is wrong.
+/// Looks at everything that is wanted. It takes at most 25 s, a second or two where nothing is wrong.
 pub async fn diagnose(config: &Config) -> Diagnosis {
     let begun = Instant::now();
-    let looks: [(&str, Look<'_>); 2] =
-        [("configuration", Box::pin(configuration::look(config))), ("database", Box::pin(database::look(config)))];
+    let looks: [(&str, Look<'_>); 9] = [
+        ("configuration", Box::pin(configuration::look(config))),
+        ("database", Box::pin(database::look(config))),
+        ("sim", Box::pin(sim::look(config))),
+        ("token", Box::pin(token::look(config))),
+        ("server", Box::pin(server::look(config))),
+        ("host", Box::pin(host::look(config))),
+        ("backup", Box::pin(backup::look(config))),
+        ("engine", Box::pin(engine::look(config))),
+        ("alerts", Box::pin(alerts::look(config))),
+    ];
     let wanted = looks.into_iter().filter(|(name, _)| !config.selection.skips(name));
     let mut sheet = Sheet::default();
     for found in join_all(wanted.map(|(name, look)| family(name, look))).await {
         sheet.append(found);
     }
+    clock::conclude(&mut sheet);
     sheet.explain();
     sheet.select(&config.selection);
     Diagnosis { findings: sheet.findings, skipped: sheet.skipped, seconds: begun.elapsed().as_secs_f64() }

@@ -4,15 +4,15 @@
 //! difference. Everything is bounded in time; what does not depend on each other is looked at together.
 //!
 //! ```no_run
-//! # async fn night() {
+//! # async fn night() -> Result<(), Box<dyn std::error::Error>> {
 //! use parlant_ops_core::doctor::{Config, diagnose};
 //! use parlant_settings::Settings;
 //!
-//! let config = Config::from_settings(Settings::from_process());
+//! let config = Config::from_settings(Settings::from_process())?;
 //! let diagnosis = diagnose(&config).await;
 //! println!("{}", diagnosis.text(100));
 //! assert!(!diagnosis.is_broken());
-//! # }
+//! # Ok(()) }
 //! ```
 //!
 //! # One cause, one finding
@@ -23,17 +23,26 @@
 //! A kind of finding is a line in `kinds.rs` and one in `docs/reference/doctor.md`. Who finds it is the family that its
 //! id begins with, a file here with a function that writes on a [`Sheet`](sheet::Sheet).
 
+mod alerts;
+mod backup;
+mod clock;
 mod config;
 mod configuration;
 mod database;
 mod diagnosis;
+mod engine;
 mod finding;
+mod host;
+mod http;
 mod kinds;
 mod render;
 mod schema;
 mod selection;
+mod server;
 mod sheet;
 mod shell;
+mod sim;
+mod token;
 
 pub use config::Config;
 pub use diagnosis::{Diagnosis, diagnose};

@@ -1,18 +1,15 @@
 //! Commands for people to paste.
 
-/// The text as one word of a shell.
-pub(crate) fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+use std::borrow::Cow;
+
+/// The text as one word of a shell; none of ours has the one character that no word can have.
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
+    shlex::try_quote(text).unwrap_or_default()
 }
 
 /// SQL for somebody who may do more than the server; where that is, only they know.
 pub(crate) fn psql(sql: &str) -> String {
-    format!(r#"psql "$ADMIN_DATABASE_URL" -c {}"#, quoted(sql))
+    format!(r#"psql "$ADMIN_URL" -c {}"#, quoted(sql))
 }
 
 /// A name in SQL.
@@ -32,13 +29,9 @@ mod tests {
 
     #[test]
     fn what_is_pasted_means_itself() {
-        assert_eq!(quoted("/var/log/a.log"), "/var/log/a.log");
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
-        assert_eq!(quoted(""), "''");
-        assert_eq!(
-            psql("grant select on \"user\" to a"),
-            r#"psql "$ADMIN_DATABASE_URL" -c 'grant select on "user" to a'"#
-        );
+        for sql in ["grant select on \"user\" to a", "create index i on t (a) where b = 'active'", "select 1"] {
+            assert_eq!(shlex::split(&psql(sql)).unwrap(), ["psql", "$ADMIN_URL", "-c", sql]);
+        }
         assert_eq!(identifier("parlant_app"), "parlant_app");
         assert_eq!(identifier("user"), "\"user\"");
         assert_eq!(identifier("a\"B"), "\"a\"\"B\"");

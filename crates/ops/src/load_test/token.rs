@@ -6,10 +6,12 @@ use serde::Deserialize;
 
 use super::Error;
 
-/// The token of those scenarios that send one.
-pub const TOKEN: Variable =
-    Variable::new("PARLANT_TOKEN", "A session token or JWT, sent by the scenarios of `load-test` that need one")
-        .secret();
+/// The token of those scenarios that send one, and that the doctor judges.
+pub const TOKEN: Variable = Variable::new(
+    "PARLANT_TOKEN",
+    "A session token or JWT: sent by the scenarios of `load-test` that need one, judged by `doctor`",
+)
+.secret();
 
 /// The variables that the load test reads.
 pub const VARIABLES: &[Variable] = &[TOKEN];

@@ -96,8 +96,7 @@ async fn what_the_role_lacks_is_named_with_the_grant() {
     assert_eq!(ids(&diagnosis), ["database.grants"]);
     // What is to be pasted mends it.
     for line in diagnosis.findings[0].mend.lines() {
-        let sql = line.split_once(" -c ").unwrap().1.trim_matches('\'');
-        superuser.batch_execute(sql).await.unwrap();
+        superuser.batch_execute(&pasted(line)).await.unwrap();
     }
     assert_eq!(ids(&examine(&[("DATABASE_URL", &database.url())]).await), [""; 0]);
 }
@@ -116,7 +115,7 @@ async fn a_schema_that_is_not_what_it_should_be_is_told_with_what_mends_it() {
     assert_eq!(ids(&diagnosis), ["schema.index_missing"]);
     assert_eq!(diagnosis.findings[0].severity, Severity::Warning);
     for line in diagnosis.findings[0].mend.lines() {
-        let sql = line.split_once(" -c '").unwrap().1.strip_suffix('\'').unwrap().replace(r"'\''", "'");
+        let sql = pasted(line);
         assert!(sql.contains(" concurrently "), "{sql}");
         superuser.batch_execute(&sql).await.unwrap();
     }
@@ -153,4 +152,11 @@ async fn a_lock_that_somebody_keeps_is_told_with_who() {
     assert_eq!(ids(&examine(&[("DATABASE_URL", &database.url())]).await), ["database.locked"]);
     holder.batch_execute("commit").await.unwrap();
     waiting.await.unwrap().unwrap();
+}
+
+/// The statement of a command.
+fn pasted(line: &str) -> String {
+    let words = shlex::split(line).unwrap();
+    assert_eq!(words[..3], ["psql", "$ADMIN_URL", "-c"], "{line}");
+    words[3].clone()
 }

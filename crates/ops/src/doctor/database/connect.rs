@@ -56,26 +56,23 @@ fn obstacle(error: &Error, servers: &str) -> Finding {
         Failure::Password => (
             DATABASE_PASSWORD,
             "The database does not accept the password",
-            "psql \"$ADMIN_DATABASE_URL\" -c '\\password parlant_app'   # then the same one in DATABASE_URL".to_owned(),
+            "psql \"$ADMIN_URL\" -c '\\password parlant_app'   # then the same one in DATABASE_URL".to_owned(),
         ),
         Failure::NotAdmitted => (
             DATABASE_NOT_ADMITTED,
             "The database does not admit this role from here",
-            "psql \"$ADMIN_DATABASE_URL\" -c 'table pg_hba_file_rules'   # add a line, then: select pg_reload_conf()"
-                .to_owned(),
+            "psql \"$ADMIN_URL\" -c 'table pg_hba_file_rules'   # add a line, then: select pg_reload_conf()".to_owned(),
         ),
         Failure::Role => (
             DATABASE_ROLE,
             "The database does not know the role, or it may not log in",
-            "psql \"$ADMIN_DATABASE_URL\" -f deploy/sql/roles.sql".to_owned(),
+            "psql \"$ADMIN_URL\" -f deploy/sql/roles.sql".to_owned(),
         ),
-        Failure::NoDatabase => {
-            (DATABASE_NO_DATABASE, "There is no such database", "psql \"$ADMIN_DATABASE_URL\" -l".to_owned())
-        }
+        Failure::NoDatabase => (DATABASE_NO_DATABASE, "There is no such database", "psql \"$ADMIN_URL\" -l".to_owned()),
         Failure::NoConnect => (
             DATABASE_NO_CONNECT,
             "The role may not connect to the database",
-            "psql \"$ADMIN_DATABASE_URL\" -f deploy/sql/roles.sql".to_owned(),
+            "psql \"$ADMIN_URL\" -f deploy/sql/roles.sql".to_owned(),
         ),
         Failure::Full => (
             DATABASE_FULL,

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use parlant_db_pool::Client;
+use parlant_db_pool::{Client, Type};
 
-use crate::doctor::Config;
-use crate::doctor::kinds::DATABASE_GRANTS;
+use crate::doctor::kinds::{DATABASE_GRANTS, SIM_TABLES};
 use crate::doctor::sheet::Sheet;
 use crate::doctor::shell::{identifier, psql};
 
@@ -27,7 +26,7 @@ from pg_catalog.pg_class c
 cross join unnest(case c.relname when 'parlant_migrations' then '{select}' else '{select,insert,update}' end::text[])
     as p (privilege)
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and starts_with(c.relname::text, 'parlant_')
-    and not has_table_privilege(c.oid, p.privilege)
+    and not has_table_privilege(c.oid, p.privilege) and $1
 union all
 select t.name, 'select', a.attname::text
 from (values
@@ -37,15 +36,41 @@ from (values
 ) as t (name, columns)
 join pg_catalog.pg_class c on c.relnamespace = 'public'::regnamespace and c.relname = t.name
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = any (t.columns) and not a.attisdropped
-where not has_column_privilege(c.oid, a.attnum, 'select')
+where not has_column_privilege(c.oid, a.attnum, 'select') and $2
 union all
 select 'schema public', 'usage', null where not has_schema_privilege('public', 'usage')"
 );
 
-pub(super) async fn look(client: &Client, _config: &Config) -> Result<Sheet, tokio_postgres::Error> {
+const GONE: &str = concat!(
+    "-- doctor_sim_tables
+select case when c.oid is null then 'table ' || t.name else 'column ' || wanted.name || ' of ' || t.name end as what
+from (values
+      ",
+    sim_columns!(),
+    "
+) as t (name, columns)
+cross join unnest(t.columns) as wanted (name)
+left join pg_catalog.pg_class c on c.relnamespace = 'public'::regnamespace and c.relname = t.name
+left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = wanted.name and not a.attisdropped
+where a.attname is null
+group by 1"
+);
+
+/// Looks at what the role may do with the bridge's tables, and with Sim's, where they are in this database.
+pub(super) async fn look(client: &Client, bridge: bool, sim: bool) -> Result<Sheet, tokio_postgres::Error> {
     let mut sheet = Sheet::default();
+    if sim {
+        let gone = client.query_typed(GONE, &[]).await?;
+        let gone: Vec<String> = gone.iter().map(|row| row.try_get("what")).collect::<Result<_, _>>()?;
+        if !gone.is_empty() {
+            let finding = SIM_TABLES.broken("Sim's tables are not what they should be").evidences(gone);
+            sheet.find(
+                finding.mend("psql \"$DATABASE_URL\" -c '\\d session' -c '\\d permissions'   # is it Sim's database?"),
+            );
+        }
+    }
     let mut grants: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in client.query_typed(MISSING, &[]).await? {
+    for row in client.query_typed(MISSING, &[(&bridge, Type::BOOL), (&sim, Type::BOOL)]).await? {
         let (name, privilege): (String, String) = (row.try_get("name")?, row.try_get("privilege")?);
         let right = match row.try_get::<_, Option<String>>("column")? {
             Some(column) => format!("select ({})", identifier(&column)),

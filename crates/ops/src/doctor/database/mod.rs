@@ -5,16 +5,18 @@ mod budget;
 mod connect;
 mod grants;
 
+use std::error::Error as _;
 use std::time::Duration;
 
-use parlant_db_pool::Client;
+use parlant_admission::Sessions;
+use parlant_db_pool::{self as db_pool, Client};
 use tokio::time::Instant;
 
 use crate::doctor::kinds::{
-    CONFIGURATION_INVALID, DATABASE_SLOW, DATABASE_STANDBY, DATABASE_UNENCRYPTED, DATABASE_UNREADABLE,
+    CLOCK_DATABASE, CONFIGURATION_INVALID, DATABASE_SLOW, DATABASE_STANDBY, DATABASE_UNENCRYPTED, DATABASE_UNREADABLE,
 };
 use crate::doctor::sheet::Sheet;
-use crate::doctor::{Config, schema, shell};
+use crate::doctor::{Config, Finding, clock, schema, shell};
 
 /// A round trip that takes longer is slow, as the server's own check has it.
 const SLOW: Duration = Duration::from_secs(1);
@@ -29,8 +31,14 @@ select pg_is_in_recovery() or current_setting('default_transaction_read_only') =
     coalesce(inet_client_addr() <<= '127.0.0.0/8' or inet_client_addr() = '::1' or inet_client_addr() = inet_server_addr(),
         true) as local";
 
-/// Looks at the database, and at the schema and the clock behind the same connection.
+/// Looks at the database, and at the schema and the clock behind the same connection; and at Sim's, where that is another.
 pub(crate) async fn look(config: &Config) -> Sheet {
+    let (mut sheet, sim) = tokio::join!(bridge(config), sim(config));
+    sheet.append(sim);
+    sheet
+}
+
+async fn bridge(config: &Config) -> Sheet {
     let mut sheet = Sheet::default();
     if config.database.check().is_err() {
         sheet.blame("database", CONFIGURATION_INVALID.id);
@@ -46,12 +54,37 @@ pub(crate) async fn look(config: &Config) -> Sheet {
         }
     };
     if let Err(error) = examine(config, &client, &mut sheet).await {
-        let said =
-            std::error::Error::source(&error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-        let finding = DATABASE_UNREADABLE.broken("The database cannot be looked at").evidence(said);
-        sheet.find(finding.mend("journalctl -u postgresql --since -30min   # on the database's host"));
+        sheet.find(unreadable(&error));
     }
     sheet
+}
+
+/// Sim's tables in a database of their own.
+async fn sim(config: &Config) -> Sheet {
+    let mut sheet = Sheet::default();
+    let Sessions::Database(Some(elsewhere)) = &config.auth.sessions else { return sheet };
+    if elsewhere.check().is_err() {
+        return sheet;
+    }
+    let elsewhere =
+        db_pool::Config { application_name: config.database.application_name.clone(), ..(**elsewhere).clone() };
+    match connect::connect(&elsewhere).await {
+        Ok(client) => match grants::look(&client, false, true).await {
+            Ok(found) => sheet.append(found),
+            Err(error) => sheet.find(unreadable(&error)),
+        },
+        Err(finding) => sheet.find(finding),
+    }
+    for finding in &mut sheet.findings {
+        finding.evidence.push("this is the database of SIM_DATABASE_URL".to_owned());
+    }
+    sheet
+}
+
+fn unreadable(error: &tokio_postgres::Error) -> Finding {
+    let said = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    let finding = DATABASE_UNREADABLE.broken("The database cannot be looked at").evidence(said);
+    finding.mend("journalctl -u postgresql --since -30min   # on the database's host")
 }
 
 async fn examine(config: &Config, client: &Client, sheet: &mut Sheet) -> Result<(), tokio_postgres::Error> {
@@ -60,7 +93,7 @@ async fn examine(config: &Config, client: &Client, sheet: &mut Sheet) -> Result<
     // Sent together: over a slow network, a round trip for all of them.
     let (server, grants, budget, activity) = tokio::join!(
         client.query_typed_one(SERVER, &[]),
-        grants::look(client, config),
+        grants::look(client, true, matches!(config.auth.sessions, Sessions::Database(None))),
         budget::look(client, &config.database),
         activity::look(client),
     );
@@ -96,5 +129,8 @@ async fn ping(client: &Client, sheet: &mut Sheet) -> Result<(), tokio_postgres::
         let finding = finding.evidence(format!("an empty statement takes {:.1} s from here", shortest.as_secs_f64()));
         sheet.find(finding.mend("ping -c 5 DATABASE_HOST; uptime   # the latter on the database's host"));
     }
+    let begun = Instant::now();
+    let theirs = client.query_typed_one("-- doctor_clock\nselect clock_timestamp()", &[]).await?.try_get(0)?;
+    clock::compare(sheet, &CLOCK_DATABASE, "The database's", theirs, begun.elapsed());
     Ok(())
 }
