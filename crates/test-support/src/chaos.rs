@@ -69,7 +69,7 @@ impl ChaosProxy {
         if let Door::Open(task) = &mut *door {
             task.abort();
             let _ = task.await;
-            *door = Door::Closed(bind(self.address).expect("the port that was just ours"));
+            *door = Door::Closed(keep(self.address).await);
         }
     }
 
@@ -120,6 +120,21 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
+}
+
+/// Takes the port that was just ours. A connection of some other process may have got it for a moment.
+async fn keep(address: SocketAddr) -> TcpSocket {
+    let mut tries = 0;
+    loop {
+        match bind(address) {
+            Ok(socket) => return socket,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < 100 => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("the port that was just ours: {error}"),
+        }
+        tries += 1;
+    }
 }
 
 async fn accept(listener: TcpListener, upstream: SocketAddr, weather: watch::Receiver<Weather>) {

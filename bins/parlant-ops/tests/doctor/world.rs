@@ -92,7 +92,8 @@ impl World {
         let password = database.url().split([':', '@']).nth(2).unwrap().to_owned();
         let make = format!("create role {role} login in role parlant_app password '{password}'");
         superuser.batch_execute(&make).await.unwrap();
-        let (sim, engine, webhook) = tokio::join!(StandIn::start(SIM), StandIn::start(ENGINE), StandIn::start(&[]));
+        let (sim, engine, webhook) =
+            tokio::join!(StandIn::start(SIM), StandIn::start(ENGINE), StandIn::start(&[("/", 200, "ok")]));
         let (database_proxy, sim_proxy, engine_proxy, webhook_proxy) = tokio::join!(
             ChaosProxy::start(database.address()),
             ChaosProxy::start(sim.address),
