@@ -31,6 +31,7 @@ const random = () => randomBytes(24).toString('hex');
 
 /** A PostgreSQL for all scenes of a file. */
 export class World {
+  scenes = [];
   #sql = Promise.resolve();
 
   static around() {
@@ -71,6 +72,7 @@ export class World {
 
   async #stop() {
     await stopAll();
+    await Promise.all(this.scenes.map((scene) => scene.end()));
     if (this.directory) await rm(this.directory, { recursive: true, force: true });
   }
 }
@@ -81,6 +83,7 @@ export class Scene {
 
   static async in(world) {
     const scene = new Scene();
+    world.scenes.push(scene);
     scene.world = world;
     scene.slack = await Receiver.start();
     await scene.startSim();
@@ -147,9 +150,8 @@ export class Scene {
     });
   }
 
-  async end(...servers) {
-    await Promise.all(servers.map(({ child }) => child.stop()));
-    await this.database.stop();
+  async end() {
+    await this.database?.stop();
     await this.stopSim().catch(() => {});
     await this.slack.stop();
   }
