@@ -21,7 +21,7 @@
 //!
 //! # To extend
 //! A kind of finding is a line in `kinds.rs` and one in `docs/reference/doctor.md`. Who finds it is the family that its
-//! id begins with, a file here with a function that writes on a [`Sheet`](sheet::Sheet).
+//! id begins with, a file here with a function that writes on a `Sheet`.
 
 mod alerts;
 mod backup;
