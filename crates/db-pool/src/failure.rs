@@ -40,7 +40,7 @@ pub enum Failure {
 }
 
 impl Error {
-    /// What was in the way, when [`connect`](crate::connect) or the pool could not connect.
+    /// What was in the way, when [`connect()`](crate::connect()) or the pool could not connect.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         let cause = match self {
