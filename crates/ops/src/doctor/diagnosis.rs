@@ -76,18 +76,21 @@ impl Sheet {
     /// Moves what others explain into what explains it.
     fn explain(&mut self) {
         let all = std::mem::take(&mut self.findings);
-        let ids: Vec<_> = all.iter().map(|finding| finding.id).collect();
         let reason = |id: &str| {
             let kind = KINDS.iter().find(|kind| kind.id == id)?;
-            let explains =
-                |other: &&&str| kind.explained_by.iter().any(|prefix| **other != id && other.starts_with(prefix));
-            ids.iter().find(explains).copied()
+            let explains = |other: &&Finding| {
+                let broken = other.severity == Severity::Broken;
+                let by = |by: &&str| other.id == *by || broken && other.id.starts_with(by);
+                other.id != id && kind.explained_by.iter().any(by)
+            };
+            all.iter().find(explains).map(|finding| finding.id)
         };
         // What explains may be explained in turn; the table has no circles.
         let root = |id| std::iter::successors(reason(id), |id| reason(id)).last();
+        let roots: Vec<_> = all.iter().map(|finding| root(finding.id)).collect();
         let mut explained = Vec::new();
-        for finding in all {
-            match root(finding.id) {
+        for (finding, root) in all.into_iter().zip(roots) {
+            match root {
                 Some(root) => explained.push((root, finding.id)),
                 None => self.findings.push(finding),
             }

@@ -9,7 +9,8 @@ pub struct Kind {
     pub cause: &'static str,
     /// The runbook that is nearest; none: the page on troubleshooting has a section of its own.
     page: Option<&'static str>,
-    /// What ids begin with that explain it, so that it is not told by itself.
+    /// What explains it, so that it is not told by itself: findings with these ids, and what is broken and has an id that
+    /// begins so.
     pub(crate) explained_by: &'static [&'static str],
 }
 
@@ -45,70 +46,18 @@ const CONNECTIONS: Option<&str> = Some("parlant-database-connections-high");
 const MIGRATIONS: Option<&str> = Some("parlant-migrations-pending");
 
 /// What is in the way of every statement.
-const DATABASE: &[&str] = &[
-    "configuration.invalid",
-    "database.unknown_host",
-    "database.refused",
-    "database.silent",
-    "database.network",
-    "database.tls",
-    "database.password",
-    "database.not_admitted",
-    "database.role",
-    "database.no_database",
-    "database.no_connect",
-    "database.full",
-    "database.not_ready",
-    "database.wrong_server",
-    "database.other",
-    "database.slow",
-    "database.unreadable",
-    "database.locked",
-];
+const DATABASE: &[&str] = &["configuration.invalid", "database.", "database.slow"];
 /// What keeps a server from starting.
-const START: &[&str] = &[
-    "configuration.invalid",
-    "log.unwritable",
-    "schema.pending",
-    "schema.diverged",
-    "schema.newer",
-    "schema.table_missing",
-    "database.unknown_host",
-    "database.refused",
-    "database.silent",
-    "database.network",
-    "database.tls",
-    "database.password",
-    "database.not_admitted",
-    "database.role",
-    "database.no_database",
-    "database.no_connect",
-    "database.full",
-    "database.not_ready",
-    "database.wrong_server",
-    "database.other",
-];
+const START: &[&str] = &["configuration.invalid", "log.unwritable", "schema.", "database."];
 /// What keeps the source of sessions from answering.
 const SESSIONS: &[&str] = &[
     "configuration.invalid",
-    "database.unknown_host",
-    "database.refused",
-    "database.silent",
-    "database.network",
-    "database.tls",
-    "database.password",
-    "database.not_admitted",
-    "database.role",
-    "database.no_database",
-    "database.no_connect",
-    "database.full",
-    "database.not_ready",
-    "database.wrong_server",
-    "database.other",
+    "database.",
     "database.slow",
-    "database.unreadable",
-    "database.grants",
-    "sim.",
+    "sim.tables",
+    "sim.unreachable",
+    "sim.error",
+    "sim.wrong_shape",
 ];
 
 kinds! {
@@ -238,9 +187,9 @@ kinds! {
         "A connection from here works and the server's does not: it runs with other settings, or from another network.";
     SERVER_SCHEMA: "server.schema", MIGRATIONS, &["schema.", "database."],
         "The running server knows other migrations than these programs.";
-    SERVER_SIM: "server.sim", None, &["sim.", "configuration.invalid"],
+    SERVER_SIM: "server.sim", None, &["sim.unreachable", "sim.error", "sim.wrong_shape", "configuration.invalid"],
         "Sim answers from here and not to the server: it runs with other settings, or from another network.";
-    SERVER_ENGINE: "server.engine", Some("parlant-engine-backlog"), &["engine.", "configuration.invalid"],
+    SERVER_ENGINE: "server.engine", Some("parlant-engine-backlog"), &["engine.unreachable", "engine.refused", "engine.error", "engine.busy", "configuration.invalid"],
         "The engine answers from here and not to the server: it runs with other settings, or from another network.";
     SERVER_MEMORY: "server.memory", Some("parlant-high-memory-usage"), &[],
         "The limit of its container or service is too small for its sessions and streams, or memory leaks.";

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use parlant_db_pool::{Config, connect};
 use parlant_embedded_postgres::{Cluster, Installation, Options};
 use parlant_ops_core::doctor::Severity;
@@ -79,6 +80,26 @@ async fn who_is_not_admitted_by_the_rules_is_told_so() {
     while ids(&examine(&[("DATABASE_URL", &cluster.url("postgres"))]).await) != ["database.not_admitted"] {
         assert!(Instant::now() < deadline, "still admitted");
     }
+}
+
+#[tokio::test]
+async fn statements_that_take_long_are_named_by_their_first_line() {
+    let installation = Installation::find(None).unwrap();
+    let options = Options::temporary().setting("shared_preload_libraries", "pg_stat_statements");
+    let cluster = Cluster::start(&installation, options).await.unwrap();
+    let url = cluster.url("postgres");
+    let client = connect(&Config::new(url.clone())).await.unwrap();
+    client.batch_execute("create extension pg_stat_statements").await.unwrap();
+    let slow = (0..10).map(|_| async {
+        let client = connect(&Config::new(url.clone())).await.unwrap();
+        client.query("-- find_canary\nselect pg_sleep(1.1), $1::text", &[&"canary"]).await.unwrap();
+    });
+    join_all(slow).await;
+    let diagnosis = examine(&[("DATABASE_URL", &url)]).await;
+    let told = diagnosis.findings.iter().find(|finding| finding.id == "database.slow_statements");
+    let told = told.unwrap_or_else(|| panic!("{}", diagnosis.text(120)));
+    assert!(told.evidence[0].starts_with("find_canary: 10 calls of 1."), "{told:?}");
+    assert!(!diagnosis.text(120).replace("find_canary", "").contains("canary"));
 }
 
 #[tokio::test]
