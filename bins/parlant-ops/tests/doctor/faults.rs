@@ -53,6 +53,7 @@ pub(crate) const FAULTS: &[(&str, &str, i32)] = &[
     ("server stopped", "server.down", 1),
     ("server hangs", "server.silent", 1),
     ("port taken", "server.port_taken", 1),
+    ("server's pool full", "server.pool_full", 1),
     ("settings changed", "server.settings_differ", 2),
     ("metrics token changed", "server.metrics_refused", 2),
     ("memory limit near", "server.memory", 2),
@@ -74,6 +75,7 @@ pub(crate) const FAULTS: &[(&str, &str, i32)] = &[
 pub(crate) fn settings(fault: &str) -> &'static [(&'static str, &'static str)] {
     match fault {
         "pool too large" => &[("DATABASE_POOL_MAX_OVERFLOW", "400")],
+        "server's pool full" => &[("DATABASE_POOL_SIZE", "1"), ("DATABASE_POOL_MAX_OVERFLOW", "0")],
         // So many that a limit just above them still lets the doctor in.
         "file descriptors nearly used up" => &[("DATABASE_POOL_SIZE", "40")],
         _ => &[],
@@ -162,6 +164,7 @@ pub(crate) async fn inject(world: &mut World, fault: &str) {
             let other = StandIn::start_at(world.address, &[("/", 200, "canary")]).await;
             world.stand_ins.push(other);
         }
+        "server's pool full" => fill_pool(world).await,
         "settings changed" => world.set("DATABASE_POOL_SIZE", "11"),
         "metrics token changed" => world.set("METRICS_TOKEN", "canary-other"),
         "memory limit near" => limit_memory(world).await,
@@ -201,6 +204,38 @@ fn replace(world: &mut World, from: &str, to: &str) {
 fn signal(world: &World, signal: Signal) {
     let pid = i32::try_from(world.pid()).unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// The one connection of the pool belongs to a process that is stopped, and callers wait for it.
+async fn fill_pool(world: &mut World) {
+    let token = {
+        let sim = world.database.sim().await;
+        sim.session(&sim.user("Ada").await).await
+    };
+    world.secrets.push(token.clone());
+    // Neither who listens nor who is pinged.
+    let pool = format!(
+        "select pid from pg_stat_activity where usename = '{}' and query <> '' and query not ilike 'listen %'
+            and query not like '-- notify%'",
+        world.role
+    );
+    for row in world.superuser.query(&pool, &[]).await.unwrap() {
+        let pid: i32 = row.get(0);
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+        world.stopped.push(pid);
+    }
+    let url = format!("http://{}/api/v1/auth/me", world.address);
+    for _ in 0..4 {
+        let (url, token) = (url.clone(), token.clone());
+        world.callers.spawn(async move {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            loop {
+                let _ = client.get(&url).bearer_auth(&token).send().await;
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        });
+    }
+    world.until_seen("database").await;
 }
 
 /// The doctor's own machine has another time.

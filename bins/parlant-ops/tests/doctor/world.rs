@@ -8,10 +8,12 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use parlant_test_support::{ChaosProxy, TestDatabase, database};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command as Program};
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
@@ -48,6 +50,9 @@ pub(crate) struct World {
     /// What the fault needs to last.
     pub(crate) connections: Vec<Client>,
     pub(crate) stand_ins: Vec<StandIn>,
+    pub(crate) callers: JoinSet<()>,
+    /// Processes of PostgreSQL's that are to go on afterwards.
+    pub(crate) stopped: Vec<i32>,
     pub(crate) mounts: Vec<PathBuf>,
     pub(crate) groups: Vec<PathBuf>,
     _webhook: StandIn,
@@ -150,6 +155,8 @@ impl World {
             arguments: Vec::new(),
             connections: Vec::new(),
             stand_ins: Vec::new(),
+            callers: JoinSet::new(),
+            stopped: Vec::new(),
             mounts: Vec::new(),
             groups: Vec::new(),
             _webhook: webhook,
@@ -208,6 +215,9 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         let _ = self.server.start_kill();
+        for pid in self.stopped.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+            let _ = kill_process(pid, Signal::CONT);
+        }
         for mount in &self.mounts {
             let _ = Command::new("umount").arg("--lazy").arg(mount).status();
         }
