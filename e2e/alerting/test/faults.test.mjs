@@ -23,14 +23,16 @@ const SLACK = 2 * FACTOR;
  * how long the rule's window remembers what is over.
  */
 async function tell(scene, server, { page, color, hold, after = 0, says, breakage }) {
-  const broken = await timeOf(server);
+  const whole = await timeOf(server);
   const mend = await breakage();
+  // Some things take their time to break.
+  const broken = await timeOf(server);
   try {
     const firing = await scene.tells(page, 'firing', { within: 3 * (hold + after + 2 * INTERVAL + SLACK) });
     assert.equal(firing.color, color);
     assert.match(firing.text, says);
     const took = firing.at - broken;
-    assert.ok(took >= hold - 1, `told after ${took} s, before the ${hold} s of the rule`);
+    assert.ok(firing.at - whole >= hold - 1, `told before the ${hold} s of the rule`);
     assert.ok(took <= hold + after + 2 * INTERVAL + SLACK, `told after ${took} s, for a rule of ${hold} s`);
   } finally {
     await mend();
@@ -119,10 +121,10 @@ describe('a fault is told once, and its end', { concurrency: true }, () => {
     await tell(scene, server, {
       page: 'parlant-high-memory-usage',
       color: 'warning',
-      // It takes a while to fill so much.
-      after: 5 * MINUTE,
       hold: 5 * MINUTE,
-      says: /2\.\d+GiB|2\.\d+GB|GiB/,
+      // The allocator gives back what is free by and by.
+      after: 2 * MINUTE,
+      says: /2\.\d+GiB of memory/,
       breakage: async () => {
         const agent = await server.post('/api/v1/agents', world.credential, { name: 'Large', workspace_id: world.workspace });
         assert.equal(agent.status, 201, agent.text);
