@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// What is wrong with one variable. Never carries the value of a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problem {
     /// The variable's name.
     pub variable: String,
