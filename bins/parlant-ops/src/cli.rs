@@ -25,7 +25,7 @@ Examples:
   parlant-ops load-test --dev --rate 100 --duration 1m          load for what `parlant-server dev` runs
 
 Settings come from the environment and from .env, as the server's do.
-Exit codes: 0 good, 1 failed, 64 bad usage; each command's --help has its own."
+Exit codes: 0 good, 1 failed, 64 bad usage, 78 bad configuration; each command's --help has its own."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -58,8 +58,11 @@ export class World {
       monitor(base_url, path.join(this.directory, 'monitoring')),
       run(path.join(PROGRAMS, 'parlant-backup'), ['run'], { cwd: this.directory, env: { ...SURROUNDINGS, DATABASE_URL: database_url, BACKUP_DIR } }),
     ]);
+    const { hostname: HOST, port: PORT } = new URL(base_url);
     this.live = {
       ...env,
+      HOST,
+      PORT,
       BRIDGE: base_url,
       TOKEN: token,
       WORKSPACE: workspaces[0].id,
