@@ -124,7 +124,11 @@ const busy = {
 const strangers = {
   alert: 'ParlantAuthFailureRate',
   severity: 'warning',
-  breakage: async () => stack.load(2, () => stack.stranger()),
+  breakage: async () => {
+    // A cache of no use is a check that is degraded, and that one looks back for five minutes, fast time or not.
+    LASTING.push('ParlantServiceHealth');
+    return stack.load(2, () => stack.stranger());
+  },
   meanwhile: (since) => stack.receiver.message('ParlantAuthCacheMissRate', 'firing', { since, deadline: DEADLINE }),
 };
 const unknown = {
@@ -247,8 +251,6 @@ describe('an alert is delivered, and its end:', () => {
   stories('a slow database makes requests slow', [slow], { consequences: ['ParlantServiceHealth'] });
   // Those who wait in vain for a connection are answered 503, the others late.
   stories('every connection is in use', [busy], { consequences: AFTERMATH });
-  stories('strangers try tokens, which no cache can know', [strangers], { consequences: ['ParlantAuthCacheMissRate'] });
-  stories("Sim's database is gone", [unknown], { consequences: AFTERMATH });
   stories(
     'Sim and Parlant are gone, a migration is missing, sessions are many, no backup was made, memory is short',
     [noSim, noEngine, behind, crowded, old, large],
@@ -257,6 +259,8 @@ describe('an alert is delivered, and its end:', () => {
   );
   stories('Sim answers with errors', [unwellSim]);
   stories('a slow Parlant', [slowEngine], { consequences: ['ParlantServiceHealth'] });
+  stories('strangers try tokens, which no cache can know', [strangers], { consequences: ['ParlantAuthCacheMissRate'] });
+  stories("Sim's database is gone", [unknown], { consequences: [...AFTERMATH, 'ParlantAuthCacheMissRate'] });
   stories('the server is gone, and backups are not verified', [down, unverified]);
   test('the errors of all this burn their budget', () =>
     stack.receiver.message('ParlantErrorBudgetBurn', 'firing', { deadline: DEADLINE }));
