@@ -13,6 +13,8 @@ import { FACTOR, INTERVAL, Scene, World, timeOf } from '../lib/scene.mjs';
 
 const run = promisify(execFile);
 const world = World.around();
+// Servers of one database agree on who tells what: those of different stories that tell the same must not share one.
+const worlds = { pair: World.around(), killed: World.around(), away: World.around() };
 const MINUTE = 60;
 
 /** What a health check needs to notice, and a message to arrive: two seconds of ours. */
@@ -173,7 +175,7 @@ describe('a fault is told once, and its end', { concurrency: true }, () => {
 
 describe('several servers, and their ends', { concurrency: true }, () => {
   test('of two servers one tells; when it dies, the other knows how it ends', async () => {
-    const scene = await Scene.in(world);
+    const scene = await Scene.in(worlds.pair);
     const states = await Promise.all(['a', 'b'].map(async (name) => {
       const state = path.join(scene.state, name);
       await mkdir(state);
@@ -199,7 +201,7 @@ describe('several servers, and their ends', { concurrency: true }, () => {
   });
 
   test('a server that is killed tells nothing twice and forgets no end', async () => {
-    const scene = await Scene.in(world);
+    const scene = await Scene.in(worlds.killed);
     let server = await scene.server();
     await scene.stopSim();
     const page = 'parlant-health-check-failing';
@@ -218,7 +220,7 @@ describe('several servers, and their ends', { concurrency: true }, () => {
   });
 
   test('while Slack is away nothing is lost', async () => {
-    const scene = await Scene.in(world);
+    const scene = await Scene.in(worlds.away);
     let server = await scene.server();
     const page = 'parlant-health-check-failing';
     scene.slack.status = 503;
