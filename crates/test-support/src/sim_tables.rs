@@ -1,8 +1,8 @@
 use parlant_auth_bridge::{Cause, Database, Rows, Statement};
 use parlant_db_pool::{Class, Pool, Query, ToSql};
 
-/// The house's pool as the source of sessions reads from it, like the server's own, which lives in a program and cannot be
-/// had from there.
+/// The house's pool as the source of sessions reads from it, like that of `parlant-admission`. Taken from there, it would
+/// switch on the features of the auth crate whose tests run each of them alone.
 pub struct SimTables(pub Pool);
 
 impl Database for SimTables {
