@@ -12,7 +12,7 @@ use crate::conversations::read;
 use crate::metrics;
 use crate::sql::usage::COUNT_USAGE;
 
-/// The pause is at least this many times what the count took, so that counting never is much of the load.
+/// The pause is at least this many times what the database took for a count, so that counting never is much of its load.
 const REST: u32 = 20;
 
 /// Active sessions and agents and open turns, of all workspaces together.
@@ -45,11 +45,10 @@ impl UsageSampler {
     pub async fn run(self, every: Duration) {
         let mut failing = false;
         loop {
-            let started = Instant::now();
-            let pause = match self.sample().await {
-                Ok(_) => {
+            let pause = match self.count().await {
+                Ok((_, took)) => {
                     failing = false;
-                    every.max(started.elapsed() * REST)
+                    every.max(took * REST)
                 }
                 Err(error) => {
                     // An outage is told by many others.
@@ -69,7 +68,16 @@ impl UsageSampler {
     /// # Errors
     /// When the database could not be asked.
     pub async fn sample(&self) -> Result<Usage, Error> {
-        let row = self.0.query_one(&COUNT_USAGE, &[]).await?;
+        Ok(self.count().await?.0)
+    }
+
+    /// Counts once, and tells how long the database took for it.
+    async fn count(&self) -> Result<(Usage, Duration), Error> {
+        let connection = self.0.get().await?;
+        // To wait for a connection is no load.
+        let started = Instant::now();
+        let row = connection.query_one(&COUNT_USAGE, &[]).await?;
+        let took = started.elapsed();
         let count = |column| read("parlant_session", &row, |row| Ok(u64::try_from(row.try_get::<_, i64>(column)?)?));
         let oldest: f64 = read("parlant_outbox", &row, |row| Ok(row.try_get("oldest")?))?;
         let usage = Usage {
@@ -79,6 +87,6 @@ impl UsageSampler {
             outbox_oldest: Duration::try_from_secs_f64(oldest).unwrap_or_default(),
         };
         metrics::counted(usage, Utc::now());
-        Ok(usage)
+        Ok((usage, took))
     }
 }

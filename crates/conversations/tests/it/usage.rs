@@ -80,3 +80,24 @@ async fn an_outage_leaves_the_last_numbers_and_their_age() {
     assert!(exported(&handle, at) > Some(last));
     sampling.abort();
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_count_that_had_to_wait_for_a_connection_is_followed_by_the_next_as_soon_as_any() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _installed = metrics::set_default_local_recorder(&recorder);
+    let house = house().await;
+    let mut config = config(house.database.url());
+    (config.pool_size, config.max_overflow) = (1, 0);
+    let pool = Pool::new(&config).unwrap();
+
+    let busy = pool.get().await.unwrap();
+    let sampling = tokio::spawn(UsageSampler::new(pool).run(Duration::from_millis(10)));
+    // Twenty times this is more than `until` waits.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    drop(busy);
+    until("counted", || exported(&handle, "parlant_agents") == Some(0.0)).await;
+    house.conversations.create_agent(&admin("ada", "w1"), new_agent("w1", "One")).await.unwrap();
+    until("counted again", || exported(&handle, "parlant_agents") == Some(1.0)).await;
+    sampling.abort();
+}
