@@ -59,7 +59,7 @@ bench-whole:
 # Run the end-to-end suites against the release binaries
 e2e:
     cargo build --release --bins
-    for suite in e2e/*/run; do echo "== $suite"; "$suite"; done
+    for suite in e2e/*/run; do echo "== $suite"; SECONDS=0; "$suite"; echo "== $suite took $SECONDS s"; done
 
 # Everything that has to hold before a change lands
 ci: lint features doc test e2e

@@ -11,7 +11,7 @@ import { Stack } from '../lib/stack.mjs';
 const stack = Stack.around((stack) => stack.backup());
 
 /** How long each half of a story may take, in milliseconds. */
-const DEADLINE = 60_000;
+const DEADLINE = 120_000;
 
 /** An error budget remembers by design, and the machine's disks are its own affair. */
 const LASTING = ['ParlantWatchdog', 'ParlantErrorBudgetBurn', 'ParlantDiskSpaceLow'];
