@@ -39,6 +39,21 @@ async fn kill(mut command: Command, takes: Duration) {
     child.kill().await.unwrap();
 }
 
+/// Runs the program until nothing is left of those that were killed: the server may still be busy for one of them, and
+/// what is in use is left alone.
+async fn tidy_up(place: &Place, command: impl Fn() -> Command, like: &str) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let next = end(command()).await;
+        assert_eq!(next.code, Some(0), "{next:?}");
+        let left = databases(place, like).await;
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{left:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
     let place = backed_up().await;
@@ -58,9 +73,7 @@ async fn a_killed_restore_leaves_the_old_database_or_the_new_one() {
         }
     }
     assert_eq!(databases(&place, &target).await.len(), 1);
-    let next = place.run(&arguments).await;
-    assert_eq!(next.code, Some(0), "{next:?}");
-    assert_eq!(databases(&place, RESTORES).await, Vec::<String>::new());
+    tidy_up(&place, || place.program(&arguments), RESTORES).await;
 }
 
 #[tokio::test]
@@ -83,9 +96,7 @@ async fn a_killed_or_interrupted_verification_leaves_no_half_evidence_and_no_dat
         }
         kill(verify(), takes).await;
     }
-    let next = end(verify()).await;
-    assert_eq!(next.code, Some(0), "{next:?}");
-    assert_eq!(databases(&place, TRIALS).await, Vec::<String>::new());
+    tidy_up(&place, verify, TRIALS).await;
 
     let mut child = verify().spawn().unwrap();
     let deadline = Instant::now() + Duration::from_mins(1);
