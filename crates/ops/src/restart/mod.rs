@@ -215,17 +215,19 @@ impl Attempt {
     }
 
     async fn wait(&self, deadline: Instant, journal: &mut Journal<'_>) -> Result<Identity, Outcome> {
+        let mut seen = "no answer".to_owned();
         loop {
-            let seen = match timeout_at(deadline, self.service.identity()).await {
+            match timeout_at(deadline, self.service.identity()).await {
                 Ok(Ok(now)) if self.is_expected(&now).await => {
                     let Identity { version, start_id } = &now;
                     journal.note(Grade::Ok, "service", format!("version {version} answers, start_id {start_id}"));
                     return Ok(now);
                 }
-                Ok(Ok(now)) => format!("start_id {} answers, and not {}", now.start_id, self.expected()),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer".to_owned(),
-            };
+                Ok(Ok(now)) => seen = format!("start_id {} answers, and not {}", now.start_id, self.expected()),
+                Ok(Err(error)) => seen = error.to_string(),
+                // Cut short, the look before says more.
+                Err(_) => {}
+            }
             if Instant::now() + POLL >= deadline {
                 return Err(journal.fail("service", seen));
             }
