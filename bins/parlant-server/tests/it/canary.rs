@@ -264,7 +264,7 @@ async fn nothing_secret_is_in_logs_metrics_or_errors_whatever_happens() {
         ("PARLANT_API_TOKEN", ENGINE_TOKEN),
         ("LOG_LEVEL", EVERYTHING),
         ("LOG_FILE", file.to_str().unwrap()),
-        ("DATABASE_POOL_TIMEOUT", "500ms"),
+        ("DATABASE_POOL_TIMEOUT", "5s"),
         ("CORS_ORIGINS", "https://example.org"),
         ("RATE_LIMIT_PER_MINUTE", "0"),
     ];
