@@ -14,7 +14,7 @@ const stack = Stack.around((stack) => stack.backup());
 const DEADLINE = 120_000;
 
 /** An error budget remembers by design, and the machine's disks are its own affair. */
-const LASTING = ['ParlantWatchdog', 'ParlantErrorBudgetBurn', 'ParlantDiskSpaceLow'];
+const LASTING = new Set(['ParlantWatchdog', 'ParlantErrorBudgetBurn', 'ParlantDiskSpaceLow']);
 
 /** Nothing that a story before has left is pending, firing or untold. */
 const quiet = () =>
@@ -23,7 +23,7 @@ const quiet = () =>
     async () => {
       const pending = (await stack.query('ALERTS')).map(({ metric }) => metric.alertname);
       const held = (await stack.alerts()).map(({ labels }) => labels.alertname);
-      return [...pending, ...held].every((alert) => LASTING.includes(alert));
+      return [...pending, ...held].every((alert) => LASTING.has(alert));
     },
     { deadline: DEADLINE },
   );
@@ -126,7 +126,7 @@ const strangers = {
   severity: 'warning',
   breakage: async () => {
     // A cache of no use is a check that is degraded, and that one looks back for five minutes, fast time or not.
-    LASTING.push('ParlantServiceHealth');
+    LASTING.add('ParlantServiceHealth');
     return stack.load(2, () => stack.stranger());
   },
   meanwhile: (since) => stack.receiver.message('ParlantAuthCacheMissRate', 'firing', { since, deadline: DEADLINE }),
@@ -269,7 +269,7 @@ describe('an alert is delivered, and its end:', () => {
 describe('of what an outage makes superfluous nobody hears:', () => {
   before(async () => {
     // The server was started anew, and so was its cache.
-    LASTING.splice(LASTING.indexOf('ParlantServiceHealth'), 1);
+    LASTING.delete('ParlantServiceHealth');
     await quiet();
   });
 
